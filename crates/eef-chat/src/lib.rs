@@ -1,0 +1,1 @@
+//! Where text becomes tokens: chat templates, loss masks and action formats.

@@ -1,0 +1,2 @@
+//! Tunes LLM agents by exploring expert failures.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Durable trajectory storage: SQLite with checksums, and an in-memory twin.

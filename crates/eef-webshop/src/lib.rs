@@ -1,0 +1,1 @@
+//! WebShop in Rust: catalogue, search, pages, rewards and scripted teachers.

@@ -1,0 +1,1 @@
+//! Model checkpoints as files: Hugging Face directories and safetensors, without a tensor framework.
