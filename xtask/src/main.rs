@@ -1,2 +1,36 @@
-//! Tasks of the workspace.
-fn main() {}
+//! Tasks of the workspace: checks, fixtures and data. Compiles no Burn, so that it starts quickly.
+//!
+//! `cargo xtask --help` lists them.
+
+use clap::{Parser, Subcommand};
+
+mod check;
+mod dependencies;
+mod fixtures;
+mod prepare_data;
+mod process;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks, fixtures and data of the EEF workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check that a change must pass, the cheapest first
+    Check(check::CheckArguments),
+    /// Check the embedded data, or prepare real data
+    PrepareData(prepare_data::PrepareDataArguments),
+    /// Make the embedded shop, its teachers' trajectories and its tokenizer again
+    Fixtures(fixtures::FixturesArguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::PrepareData(arguments) => prepare_data::run(&arguments),
+        Command::Fixtures(arguments) => fixtures::run(&arguments),
+    }
+}

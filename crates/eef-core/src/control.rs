@@ -78,6 +78,11 @@ impl<'a> Control<'a> {
         Control { progress: &Silent, interrupt: Interrupt::default() }
     }
 
+    /// The same wish to stop, reported to somebody else.
+    pub fn with_progress<'b>(&self, progress: &'b dyn Progress) -> Control<'b> {
+        Control { progress, interrupt: self.interrupt.clone() }
+    }
+
     /// Reports an event.
     pub fn report(&self, event: Event) {
         self.progress.report(event);

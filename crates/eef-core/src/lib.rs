@@ -21,6 +21,7 @@
 
 mod control;
 mod environment;
+mod incident;
 mod learner;
 mod policy;
 mod reward;
@@ -33,6 +34,7 @@ mod trajectory;
 
 pub use control::{Control, Event, Interrupt, Progress, Silent};
 pub use environment::{Env, EnvError, Environment, Opening, Transition};
+pub use incident::{Incident, IncidentKind};
 pub use learner::{Learner, LearnerError, TrainRequest, TrainSummary, TrainingItem};
 pub use policy::{
     ConversationId, Message, Policy, PolicyError, Reply, ReplyEnd, Role, SampledTokens, Sampling,

@@ -120,6 +120,11 @@ pub trait Policy: Send {
 
     /// Forgets a conversation. Closing an unknown one does nothing.
     fn close(&mut self, conversation: ConversationId);
+
+    /// Forgets every conversation and whatever is kept across them (prefixes computed before, for
+    /// example), so that nothing that follows depends on what came before. A unit of rollouts
+    /// begins with it: which worker runs a unit, and what it ran before, must not show.
+    fn reset(&mut self) {}
 }
 
 /// A failure of a policy.

@@ -127,6 +127,10 @@ impl<F: FnMut(&[String], u64) -> String + Send> Policy for FunctionPolicy<F> {
     fn close(&mut self, conversation: ConversationId) {
         self.conversations.remove(&conversation);
     }
+
+    fn reset(&mut self) {
+        self.conversations.clear();
+    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,68 @@
 //! Masked supervised fine-tuning of LLaMA-family models on Burn, exact and resumable.
+//!
+//! Token ids and masks go in ([`TrainExample`]), a Hugging Face directory comes out. What a
+//! [`Trainer`] promises:
+//!
+//! - **One mean.** The loss of an optimiser step is one mean over all its trained tokens, however
+//!   the step is cut into micro-batches; untrained tokens cost no output layer.
+//! - **The same bytes.** Configuration, model and examples decide the final weights; the number of
+//!   threads, interruptions and kills do not.
+//! - **Nothing half written.** Checkpoints and the output appear by renaming, checkpoints carry a
+//!   hash, and a damaged one gives way to the one before it.
+//! - **No poisoned weights.** A step whose loss or gradients are not finite changes nothing; after
+//!   three in a row training stops.
+//!
+//! Pre-training is the same with every token trained ([`TrainExample::fully_trained`]).
+//!
+//! The decision behind it: the loop is our own. burn-train checkpoints per epoch and averages
+//! batches instead of tokens, and its file logger panics on a full disk; what it is good at,
+//! showing a training, is reached through [`RendererObserver`]. The optimiser is our own too: one
+//! pass over all weights, with a state that survives into another process.
+//!
+//! ```
+//! use eef_llama::{Llama, LlamaConfig, device};
+//! use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
+//!
+//! let scratch = tempfile::tempdir()?;
+//! let init = scratch.path().join("init");
+//! Llama::init(&LlamaConfig::tiny(32), 1, &device("cpu")?)?.save(&init)?;
+//!
+//! let examples = [TrainExample::new(vec![1, 5, 9, 2], vec![false, false, true, true])?];
+//! let config = TrainConfig { n_epochs: 20, learning_rate: 1e-2, ..TrainConfig::default() };
+//! let paths = TrainPaths {
+//!     init: &init,
+//!     output: &scratch.path().join("tuned"),
+//!     scratch: &scratch.path().join("training"),
+//! };
+//! let summary = Trainer::new(config, device("cpu")?)?.run(&paths, &examples, &mut ())?;
+//! assert!(summary.epoch_losses[19] < summary.epoch_losses[0] / 2.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod adamw;
+mod checkpoint;
+mod config;
+mod error;
+mod example;
+mod fingerprint;
+mod forward;
+mod gradients;
+mod metrics;
+mod observer;
+mod order;
+mod output;
+mod renderer;
+mod schedule;
+mod session;
+mod trainer;
+mod weights;
+mod workers;
+
+pub use config::{AdamWConfig, TrainConfig};
+pub use eef_core::TrainSummary;
+pub use error::TrainError;
+pub use example::TrainExample;
+pub use observer::{StepReport, TrainObserver, TrainStart};
+pub use renderer::RendererObserver;
+pub use schedule::Schedule;
+pub use trainer::{TrainPaths, Trainer};

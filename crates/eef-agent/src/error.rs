@@ -1,0 +1,79 @@
+//! What can go wrong between text and a model.
+
+use std::path::{Path, PathBuf};
+
+use eef_chat::ChatError;
+use eef_core::{LearnerError, PolicyError};
+use eef_llama::LlamaError;
+use eef_train::TrainError;
+
+/// A failure of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// Text could not be turned into tokens, or back.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// A model could not be read, or cannot generate.
+    #[error(transparent)]
+    Llama(#[from] LlamaError),
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A model and a tokenizer that do not belong together.
+    #[error(
+        "{}: the tokenizer has {tokenizer} ids, the model {model} (vocab_size in config.json): \
+         they do not belong together",
+        directory.display()
+    )]
+    Vocabulary {
+        /// The model's directory.
+        directory: PathBuf,
+        /// Ids of the tokenizer.
+        tokenizer: usize,
+        /// Ids of the model.
+        model: usize,
+    },
+    /// A document of a pre-training corpus that does not fit the context.
+    #[error(
+        "document {index} of the corpus is {n_tokens} tokens, the context holds {limit}: make \
+         documents shorter or the context longer"
+    )]
+    DocumentTooLong {
+        /// Its number, from 0.
+        index: usize,
+        /// Its length in tokens.
+        n_tokens: usize,
+        /// What fits.
+        limit: usize,
+    },
+    /// A model's directory could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl AgentError {
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
+
+    /// As a learner's failure; an interruption stays one.
+    pub(crate) fn in_learner(self, doing: String) -> LearnerError {
+        match self {
+            Self::Train(TrainError::Interrupted { .. }) => LearnerError::Interrupted,
+            Self::Train(TrainError::NoExamples) => LearnerError::NoItems,
+            other => LearnerError::Failed { doing, source: Box::new(other) },
+        }
+    }
+
+    pub(crate) fn in_policy(self, doing: &str) -> PolicyError {
+        PolicyError::Failed { doing: doing.to_owned(), source: Box::new(self) }
+    }
+}

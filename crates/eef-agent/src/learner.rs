@@ -1,0 +1,103 @@
+//! A learner over a trainer: trajectories in, model directories out.
+
+use std::path::Path;
+
+use eef_chat::Example;
+use eef_core::{
+    Control, Event, Learner, LearnerError, Policy, TrainRequest, TrainSummary, TrainingItem,
+};
+use eef_llama::device;
+use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
+
+use crate::watch::{Watch, sentence};
+use crate::{AgentError, LearnerOptions, LlamaPolicy, model};
+
+/// A [`Learner`] for models in Hugging Face directories.
+#[derive(Clone, Debug)]
+pub struct LlamaLearner {
+    options: LearnerOptions,
+}
+
+impl LlamaLearner {
+    /// Sets a learner up.
+    ///
+    /// # Errors
+    /// [`AgentError`] where the device cannot be had, or the training configuration cannot be.
+    pub fn new(options: LearnerOptions) -> Result<Self, AgentError> {
+        device(&options.device)?;
+        options.train.validate()?;
+        Ok(Self { options })
+    }
+
+    /// Its settings.
+    pub fn options(&self) -> &LearnerOptions {
+        &self.options
+    }
+
+    /// What a training on these items sees, with the tokenizer and template of a model.
+    ///
+    /// # Errors
+    /// [`AgentError::Chat`]; a trajectory that does not fit the context is named.
+    pub fn examples(
+        &self,
+        directory: &Path,
+        items: &[TrainingItem],
+    ) -> Result<Vec<TrainExample>, AgentError> {
+        let encoder = model::open_encoder(directory)?;
+        let config = model::open_config(directory)?;
+        model::check_vocabulary(directory, &encoder, &config)?;
+        let limit = config.max_position_embeddings;
+        let limit = self.options.generation.context_length.map_or(limit, |n| n.min(limit));
+        let prompt = self.options.prompt;
+        items
+            .iter()
+            .map(|item| {
+                let (trajectory, from) = (&item.trajectory, item.train_from);
+                let example = Example::of_trajectory(&encoder, trajectory, from, prompt, limit)?;
+                Ok(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?)
+            })
+            .collect()
+    }
+
+    fn run(
+        &self,
+        request: &TrainRequest<'_>,
+        control: &Control<'_>,
+    ) -> Result<TrainSummary, AgentError> {
+        let examples = self.examples(request.init, request.items)?;
+        let config = TrainConfig {
+            n_epochs: request.n_epochs,
+            learning_rate: request.learning_rate,
+            seed: request.seed.get(),
+            ..self.options.train.clone()
+        };
+        let paths =
+            TrainPaths { init: request.init, output: request.output, scratch: request.scratch };
+        let trainer = Trainer::new(config, device(&self.options.device)?)?;
+        let summary = trainer.run(&paths, &examples, &mut Watch::new("train", control))?;
+        control.report(Event::Finished { summary: sentence(&summary) });
+        Ok(summary)
+    }
+}
+
+impl Learner for LlamaLearner {
+    fn train(
+        &self,
+        request: &TrainRequest<'_>,
+        control: &Control<'_>,
+    ) -> Result<TrainSummary, LearnerError> {
+        if request.items.is_empty() {
+            return Err(LearnerError::NoItems);
+        }
+        self.run(request, control)
+            .map_err(|error| error.in_learner(format!("training {}", request.output.display())))
+    }
+
+    fn policy(&self, directory: &Path) -> Result<Box<dyn Policy>, LearnerError> {
+        let options = &self.options;
+        match LlamaPolicy::open(directory, &options.device, &options.generation) {
+            Ok(policy) => Ok(Box::new(policy)),
+            Err(error) => Err(error.in_learner(format!("opening {}", directory.display()))),
+        }
+    }
+}

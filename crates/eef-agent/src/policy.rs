@@ -1,0 +1,153 @@
+//! A policy that samples from a model in this process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use eef_chat::{Conversation, Encoder};
+use eef_core::{
+    ConversationId, Message, Policy, PolicyError, Reply, ReplyEnd, Role, SampledTokens, Turn,
+};
+use eef_llama::{Completion, Finish, Generator, GeneratorConfig, Llama, Request, device};
+
+use crate::{AgentError, GenerationOptions, model};
+
+/// A [`Policy`] over a [`Generator`]: messages become tokens, tokens become replies.
+///
+/// What was sampled stays in the conversation verbatim. A reply cut off by the limit of tokens is
+/// closed by its end-of-turn token when the next message comes, as it will be in training.
+pub struct LlamaPolicy {
+    generator: Generator,
+    encoder: Encoder,
+    max_reply_tokens: usize,
+    conversations: BTreeMap<ConversationId, Held>,
+}
+
+struct Held {
+    conversation: Conversation,
+    /// Tokens that the generator has, or has been asked to take.
+    n_known: usize,
+}
+
+impl LlamaPolicy {
+    /// Opens a model's directory on a device such as `cpu`.
+    ///
+    /// # Errors
+    /// [`AgentError`] where the model, its tokenizer or its template cannot be read, or do not fit.
+    pub fn open(
+        directory: &Path,
+        device_name: &str,
+        options: &GenerationOptions,
+    ) -> Result<Self, AgentError> {
+        let encoder = model::open_encoder(directory)?;
+        let llama = Llama::load(directory, &device(device_name)?)?;
+        model::check_vocabulary(directory, &encoder, llama.config())?;
+        Self::new(llama, encoder, options)
+    }
+
+    /// Joins a model and an encoder.
+    ///
+    /// # Errors
+    /// [`AgentError::Llama`] where the model cannot generate with these options.
+    pub fn new(
+        llama: Llama,
+        encoder: Encoder,
+        options: &GenerationOptions,
+    ) -> Result<Self, AgentError> {
+        let limit = llama.config().max_position_embeddings;
+        let config = GeneratorConfig {
+            max_sequences: options.max_sequences,
+            context_length: options.context_length.map(|length| length.min(limit)),
+            stop_tokens: vec![encoder.stop_token()],
+            ..GeneratorConfig::default()
+        };
+        Ok(Self {
+            generator: Generator::new(llama, config)?,
+            encoder,
+            max_reply_tokens: options.max_reply_tokens,
+            conversations: BTreeMap::new(),
+        })
+    }
+
+    /// The ids of a conversation so far, those of its last reply included.
+    pub fn token_ids(&self, conversation: ConversationId) -> Option<&[u32]> {
+        self.conversations.get(&conversation).map(|held| held.conversation.token_ids())
+    }
+
+    fn submit(&mut self, turn: &Turn) -> Result<(), AgentError> {
+        let start = || Held { conversation: self.encoder.start(), n_known: 0 };
+        let held = self.conversations.entry(turn.conversation).or_insert_with(start);
+        for message in &turn.messages {
+            self.encoder.push(&mut held.conversation, message)?;
+        }
+        self.encoder.begin_reply(&mut held.conversation);
+        let tokens = held.conversation.token_ids()[held.n_known..].to_vec();
+        held.n_known = held.conversation.len();
+        self.generator.submit(Request {
+            sequence: turn.conversation.0,
+            tokens,
+            max_new_tokens: self.max_reply_tokens,
+            temperature: turn.sampling.temperature,
+            top_p: turn.sampling.top_p,
+            seed: turn.seed.get(),
+        })?;
+        Ok(())
+    }
+
+    fn reply(&mut self, completion: Completion) -> Result<Reply, AgentError> {
+        let conversation = ConversationId(completion.sequence);
+        let end = match completion.finish {
+            Finish::Stop => ReplyEnd::Stop,
+            Finish::Length => ReplyEnd::Length,
+            // What was sampled before the context ended is no reply.
+            Finish::ContextFull => {
+                let end = ReplyEnd::ContextFull;
+                return Ok(Reply { conversation, text: String::new(), sampled: None, end });
+            }
+        };
+        let ids = &completion.tokens;
+        let spoken = match ids.split_last() {
+            Some((last, rest)) if *last == self.encoder.stop_token() => rest,
+            _ => ids,
+        };
+        let text = self.encoder.tokenizer().decode(spoken)?;
+        let sampled = SampledTokens {
+            tokenizer: self.encoder.tokenizer().hash(),
+            ids: completion.tokens,
+            log_probabilities: completion.log_probabilities,
+        };
+        if let Some(held) = self.conversations.get_mut(&conversation) {
+            let message = Message::assistant("", Some(sampled.clone()));
+            self.encoder.push(&mut held.conversation, &message)?;
+            held.n_known = held.conversation.len();
+        }
+        Ok(Reply { conversation, text, sampled: Some(sampled), end })
+    }
+}
+
+impl Policy for LlamaPolicy {
+    fn step(&mut self, turns: Vec<Turn>) -> Result<Vec<Reply>, PolicyError> {
+        for turn in turns {
+            if turn.messages.last().is_none_or(|message| message.role != Role::User) {
+                return Err(PolicyError::NothingToAnswer { conversation: turn.conversation });
+            }
+            self.submit(&turn).map_err(|error| error.in_policy("taking a turn"))?;
+        }
+        let completions = self
+            .generator
+            .advance()
+            .map_err(|error| AgentError::from(error).in_policy("generating"))?;
+        let mut replies = completions
+            .into_iter()
+            .map(|completion| self.reply(completion))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| error.in_policy("reading a reply"))?;
+        replies.sort_by_key(|reply| reply.conversation);
+        Ok(replies)
+    }
+
+    fn close(&mut self, conversation: ConversationId) {
+        if self.conversations.remove(&conversation).is_some() {
+            self.generator.close(conversation.0);
+        }
+    }
+}

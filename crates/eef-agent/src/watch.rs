@@ -1,0 +1,46 @@
+//! Tells a control what a trainer does.
+
+use eef_core::{Control, Event};
+use eef_train::{StepReport, TrainObserver, TrainStart};
+
+/// Reports steps to a [`Control`], and stops where it asks to.
+pub(crate) struct Watch<'a> {
+    phase: &'a str,
+    control: &'a Control<'a>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(phase: &'a str, control: &'a Control<'a>) -> Self {
+        Self { phase, control }
+    }
+}
+
+impl TrainObserver for Watch<'_> {
+    fn started(&mut self, start: &TrainStart) {
+        let phase = self.phase.to_owned();
+        self.control.report(Event::Started { phase, unit: "steps", total: start.n_steps });
+        if start.n_steps_done > 0 {
+            let note = "continued from a checkpoint".to_owned();
+            self.control.report(Event::Advanced { done: start.n_steps_done, note });
+        }
+    }
+
+    fn stepped(&mut self, report: &StepReport) {
+        let note = format!("loss {:.4}, {:.0} tokens/s", report.loss, report.tokens_per_second);
+        self.control.report(Event::Advanced { done: report.step, note });
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.control.is_interrupted()
+    }
+}
+
+/// A training's result in a line.
+pub(crate) fn sentence(summary: &eef_core::TrainSummary) -> String {
+    let loss =
+        summary.epoch_losses.last().map_or(String::new(), |loss| format!(", loss {loss:.4}"));
+    format!(
+        "{} steps, {} tokens ({} trained){loss}",
+        summary.n_steps, summary.n_tokens, summary.n_trained_tokens
+    )
+}

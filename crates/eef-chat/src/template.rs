@@ -1,0 +1,299 @@
+//! Chat templates as data: what stands around each message.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ChatError, Tokenizer};
+
+/// The file in a model's directory that holds its template.
+pub const TEMPLATE_FILE: &str = "eef_chat.json";
+
+const VERSION: u32 = 1;
+
+/// What stands around messages, in texts whose control tokens are written by name.
+///
+/// A conversation is encoded segment by segment, so that it only ever grows: text before a reply
+/// never changes because of what comes after. Templates that rewrite history (that drop earlier
+/// thoughts, for example) cannot be expressed, on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatTemplate {
+    /// Its name, for messages.
+    pub name: String,
+    /// Before everything else.
+    pub begin: String,
+    /// Before a user's text.
+    pub user_prefix: String,
+    /// After a user's text.
+    pub user_suffix: String,
+    /// Before a reply: the last thing that the model reads before it samples.
+    pub reply_prefix: String,
+    /// Ends a reply. One token: the model samples it, and it is trained.
+    pub reply_end: String,
+    /// Between a reply's end and the next message.
+    pub reply_gap: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    template: ChatTemplate,
+}
+
+/// The names that [`ChatTemplate::preset`] knows.
+pub const PRESETS: [&str; 4] = ["compact", "llama3", "chatml", "mistral"];
+
+impl ChatTemplate {
+    /// The embedded models' template: two tokens a turn.
+    pub fn compact() -> Self {
+        Self::from_parts("compact", "", ["", "<|assistant|>"], ["", "<|end|>", ""])
+    }
+
+    /// LLaMA 3 Instruct, without a system message.
+    pub fn llama3() -> Self {
+        Self::from_parts(
+            "llama3",
+            "<|begin_of_text|>",
+            ["<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"],
+            [
+                "<|start_header_id|>assistant<|end_header_id|>\n\n",
+                "<|eot_id|>",
+                "",
+            ],
+        )
+    }
+
+    /// ChatML (Qwen and others), without a system message.
+    pub fn chatml() -> Self {
+        Self::from_parts(
+            "chatml",
+            "",
+            ["<|im_start|>user\n", "<|im_end|>\n"],
+            ["<|im_start|>assistant\n", "<|im_end|>", "\n"],
+        )
+    }
+
+    /// Mistral Instruct 0.1 and 0.2.
+    pub fn mistral() -> Self {
+        Self::from_parts("mistral", "<s>", ["[INST] ", " [/INST]"], ["", "</s>", ""])
+    }
+
+    fn from_parts(name: &str, begin: &str, user: [&str; 2], reply: [&str; 3]) -> Self {
+        Self {
+            name: name.to_owned(),
+            begin: begin.to_owned(),
+            user_prefix: user[0].to_owned(),
+            user_suffix: user[1].to_owned(),
+            reply_prefix: reply[0].to_owned(),
+            reply_end: reply[1].to_owned(),
+            reply_gap: reply[2].to_owned(),
+        }
+    }
+
+    /// A template by its name, one of [`PRESETS`].
+    ///
+    /// # Errors
+    /// [`ChatError::UnknownName`].
+    pub fn preset(name: &str) -> Result<Self, ChatError> {
+        match name {
+            "compact" => Ok(Self::compact()),
+            "llama3" => Ok(Self::llama3()),
+            "chatml" => Ok(Self::chatml()),
+            "mistral" => Ok(Self::mistral()),
+            _ => Err(ChatError::UnknownName {
+                what: "chat template",
+                found: name.to_owned(),
+                expected: PRESETS.join(", "),
+            }),
+        }
+    }
+
+    /// The preset whose control tokens the tokenizer has.
+    ///
+    /// Mistral's has none of its own (`[INST]` is plain text in versions 0.1 and 0.2, and the
+    /// spacing differs in later ones), so it is never guessed: name it in `eef_chat.json`.
+    ///
+    /// # Errors
+    /// [`ChatError::UnknownTemplate`] where there is none.
+    pub fn detect(tokenizer: &Tokenizer) -> Result<Self, ChatError> {
+        let has = |names: &[&str]| names.iter().all(|name| tokenizer.token_id(name).is_some());
+        if has(&["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]) {
+            Ok(Self::llama3())
+        } else if has(&["<|im_start|>", "<|im_end|>"]) {
+            Ok(Self::chatml())
+        } else if has(&["<|assistant|>", "<|end|>"]) && !has(&["<|user|>"]) {
+            Ok(Self::compact())
+        } else {
+            Err(ChatError::UnknownTemplate {
+                known: PRESETS.join(", "),
+            })
+        }
+    }
+
+    /// The template of a model's directory: its `eef_chat.json`, else the one detected.
+    ///
+    /// # Errors
+    /// [`ChatError::InvalidTemplate`], [`ChatError::UnknownTemplate`], or the file cannot be read.
+    pub fn of_model(directory: &Path, tokenizer: &Tokenizer) -> Result<Self, ChatError> {
+        let path = directory.join(TEMPLATE_FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => Self::parse(&bytes, &path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::detect(tokenizer),
+            Err(source) => Err(ChatError::Io {
+                doing: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, ChatError> {
+        let invalid = |message: String| ChatError::InvalidTemplate {
+            path: path.into(),
+            message,
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        // The version comes first: a later one may well have other fields.
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version == u64::from(VERSION) => {}
+            found => {
+                let found = found.map_or("none".to_owned(), |version| version.to_string());
+                return Err(invalid(format!("version {found}, expected {VERSION}")));
+            }
+        }
+        let record: Record =
+            serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+        Ok(record.template)
+    }
+
+    /// The bytes of an `eef_chat.json`.
+    pub fn to_json(&self) -> String {
+        let record = Record {
+            version: VERSION,
+            template: self.clone(),
+        };
+        // A record of strings always serialises.
+        let mut json = serde_json::to_string_pretty(&record).unwrap_or_default();
+        json.push('\n');
+        json
+    }
+
+    /// Writes the template into a model's directory.
+    ///
+    /// # Errors
+    /// [`ChatError::Io`].
+    pub fn write(&self, directory: &Path) -> Result<(), ChatError> {
+        let path = directory.join(TEMPLATE_FILE);
+        std::fs::write(&path, self.to_json()).map_err(|source| ChatError::Io {
+            doing: "write",
+            path,
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::{Environment, context};
+
+    use super::*;
+    use crate::testing::tiny_tokenizer;
+
+    /// Two turns through our segments, and the prompt of a third reply.
+    fn segments(template: &ChatTemplate) -> String {
+        let t = template;
+        let user = |text: &str| format!("{}{text}{}", t.user_prefix, t.user_suffix);
+        let reply = |text: &str| format!("{}{text}{}{}", t.reply_prefix, t.reply_end, t.reply_gap);
+        let all = [
+            &t.begin,
+            &user("find a mug"),
+            &reply("search"),
+            &user("two mugs"),
+        ];
+        format!(
+            "{}{}{}",
+            all.map(String::as_str).concat(),
+            reply("click"),
+            user("a mug")
+        ) + &t.reply_prefix
+    }
+
+    fn jinja(source: &str) -> String {
+        let mut environment = Environment::new();
+        environment.add_template("chat", source).unwrap();
+        let message = |role: &str, content: &str| context! { role, content };
+        let messages = [
+            message("user", "find a mug"),
+            message("assistant", "search"),
+            message("user", "two mugs"),
+            message("assistant", "click"),
+            message("user", "a mug"),
+        ];
+        let values = context! {
+            messages, add_generation_prompt => true, bos_token => "<|begin_of_text|>",
+        };
+        environment
+            .get_template("chat")
+            .unwrap()
+            .render(values)
+            .unwrap()
+    }
+
+    #[test]
+    fn presets_write_what_the_usual_jinja_templates_write() {
+        let llama3 = "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}\
+            <|end_header_id|>{{ '\\n\\n' }}{{ m.content | trim }}<|eot_id|>{% endfor %}\
+            {% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\
+            {{ '\\n\\n' }}{% endif %}";
+        assert_eq!(segments(&ChatTemplate::llama3()), jinja(llama3));
+        let chatml = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + \
+            '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}\
+            {{ '<|im_start|>assistant\\n' }}{% endif %}";
+        assert_eq!(segments(&ChatTemplate::chatml()), jinja(chatml));
+        let mistral = "<s>{% for m in messages %}{% if m.role == 'user' %}\
+            {{ '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ m.content + '</s>' }}\
+            {% endif %}{% endfor %}";
+        assert_eq!(segments(&ChatTemplate::mistral()), jinja(mistral));
+    }
+
+    #[test]
+    fn a_preset_is_found_by_name_and_by_tokens() {
+        for name in PRESETS {
+            assert_eq!(ChatTemplate::preset(name).unwrap().name, name);
+        }
+        let error = ChatTemplate::preset("llama4").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("expected one of compact, llama3"),
+            "{error}"
+        );
+        assert_eq!(
+            ChatTemplate::detect(tiny_tokenizer()).unwrap(),
+            ChatTemplate::compact()
+        );
+    }
+
+    #[test]
+    fn a_template_file_is_read_back_and_checked() {
+        let path = Path::new("m/eef_chat.json");
+        let template = ChatTemplate::chatml();
+        assert_eq!(
+            ChatTemplate::parse(template.to_json().as_bytes(), path).unwrap(),
+            template
+        );
+        let later = template
+            .to_json()
+            .replace("\"version\": 1", "\"version\": 2");
+        let error = ChatTemplate::parse(later.as_bytes(), path).unwrap_err();
+        assert_eq!(error.to_string(), "m/eef_chat.json: version 2, expected 1");
+        let misspelt = template.to_json().replace("reply_end", "reply_ends");
+        let error = ChatTemplate::parse(misspelt.as_bytes(), path).unwrap_err();
+        assert!(
+            error.to_string().contains("unknown field `reply_ends`"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,370 @@
+//! The configuration file: what it may say, and how it is read.
+//!
+//! These structs are the file format. They are turned into the settings of the crates in
+//! `wiring.rs`, so that a crate may change its settings without changing anybody's file.
+
+mod keys;
+mod load;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{Source, difference, load};
+
+/// A whole configuration. Only `name` must be given; everything else has a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Names the run directory.
+    pub name: String,
+    /// The run's seed.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// Tasks and teachers.
+    #[serde(default)]
+    pub data: DataConfig,
+    /// The model to tune.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// How exploration is turned into training.
+    #[serde(default)]
+    pub method: MethodConfig,
+    /// How rollouts are sampled.
+    #[serde(default)]
+    pub explore: ExploreConfig,
+    /// Round 1.
+    #[serde(default)]
+    pub behaviour_cloning: BehaviourCloningConfig,
+    /// Rounds of training after exploration.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// How the small base model is made (`pretrain`).
+    #[serde(default)]
+    pub pretrain: PretrainConfig,
+    /// What computes. Changes no result, except for the device.
+    #[serde(default)]
+    pub machine: MachineConfig,
+    /// Sizes that a plan (`--dry-run`) assumes where the data or the model are not there yet.
+    #[serde(default)]
+    pub plan: PlanConfig,
+}
+
+/// Tasks and teachers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// `webshop`, or `scienceworld` (planned only: `--dry-run`).
+    pub environment: EnvironmentKind,
+    /// What `cargo xtask prepare-data` wrote. A path that begins with `fixtures/` is looked up in
+    /// the fixtures of the repository.
+    pub directory: String,
+    /// Teachers: a JSONL file of trajectories, or `scripted-strong` and `scripted-weak`, which are
+    /// asked when the run begins.
+    pub experts: Vec<String>,
+    /// Share of an instruction's words that a scripted teacher wants in a title: 1 where titles
+    /// name all that is asked for, less for real products.
+    pub teacher_required_share: f64,
+    /// The experts whose positives are cloned in round 1; none listed means all.
+    pub bc_experts: Vec<String>,
+    /// At most so many training tasks; 0 takes all.
+    pub n_train_tasks: usize,
+    /// At most so many validation tasks; 0 takes all.
+    pub n_validation_tasks: usize,
+    /// At most so many test tasks; 0 takes all.
+    pub n_test_tasks: usize,
+}
+
+/// Which environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvironmentKind {
+    /// WebShop with AgentLite's actions.
+    WebShop,
+    /// ScienceWorld.
+    ScienceWorld,
+}
+
+/// The model to tune.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Directory in Hugging Face's layout: config.json, model.safetensors, tokenizer.json.
+    pub base: String,
+    /// `short`, or `agentlite` with instructions and a worked example.
+    pub prompt: String,
+    /// Longest conversation in tokens; 0 takes the model's own limit.
+    pub context_length: usize,
+}
+
+/// How exploration is turned into training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodConfig {
+    /// `eef`, `rft`, `rft-x6`, `sft-pos` or `sft-all`.
+    pub name: String,
+    /// The paper's I; behaviour cloning is the first.
+    pub n_iterations: u32,
+    /// The paper's M: states simulated per expert trajectory and round.
+    pub n_simulations: usize,
+    /// `floor` (the paper) or `even`.
+    pub anchors: String,
+    /// Positives per solved task and round in `rft` and `rft-x6`; 0 takes all.
+    pub n_positives_per_task: usize,
+    /// Temperatures of the rollouts per task of `rft-x6`.
+    pub temperatures: Vec<f32>,
+    /// `previous`: a round continues the last one's model; `base`: it starts from the base model.
+    pub init: String,
+}
+
+/// How rollouts are sampled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExploreConfig {
+    /// Softmax temperature.
+    pub temperature: f32,
+    /// Nucleus.
+    pub top_p: f32,
+    /// Longest reply in tokens.
+    pub max_reply_tokens: usize,
+    /// Conversations that one worker generates at once.
+    pub max_sequences: usize,
+    /// Rollouts that are committed together. Decides which rollouts share a batch.
+    pub unit_size: usize,
+}
+
+/// Round 1: behaviour cloning in stages until validation stops improving.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BehaviourCloningConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Epochs per stage.
+    pub stage_epochs: usize,
+    /// At most so many stages.
+    pub max_stages: usize,
+    /// Stages without a gain on validation before it stops.
+    pub patience: usize,
+}
+
+/// Training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Passes over the selected trajectories in each round.
+    pub n_epochs: usize,
+    /// Examples per optimiser step.
+    pub batch_size: usize,
+    /// Tokens that go through the model at once.
+    pub micro_batch_tokens: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// `cosine`, `linear` or `constant`.
+    pub schedule: String,
+    /// Share of the steps in which the learning rate rises.
+    pub warmup_fraction: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// Global norm to which gradients are clipped.
+    pub max_gradient_norm: f64,
+    /// Optimiser steps between checkpoints, besides those of every epoch; 0 for none.
+    pub checkpoint_every_steps: u64,
+}
+
+/// How the small base model is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PretrainConfig {
+    /// Browsing transcripts to read.
+    pub n_transcripts: usize,
+    /// Passes over them.
+    pub n_epochs: usize,
+    /// Transcripts per optimiser step.
+    pub batch_size: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Tokenizer of the model: a file, or `train` for one trained on the text.
+    pub tokenizer: String,
+    /// Size of a trained tokenizer.
+    pub vocabulary_size: usize,
+    /// Width of the model.
+    pub hidden_size: usize,
+    /// Width of its feed-forward layers.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub n_layers: usize,
+    /// Number of attention heads.
+    pub n_heads: usize,
+    /// Number of key and value heads.
+    pub n_kv_heads: usize,
+    /// Longest conversation in tokens.
+    pub context_length: usize,
+    /// `synthetic`: a catalogue of its own; `catalog`: the products of `data.directory`.
+    pub source: String,
+}
+
+/// What computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MachineConfig {
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// Worker threads; 0 takes one per core. Changes no result.
+    pub n_workers: usize,
+}
+
+/// Sizes that a plan assumes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlanConfig {
+    /// Training tasks.
+    pub n_train_tasks: usize,
+    /// Validation tasks.
+    pub n_validation_tasks: usize,
+    /// Test tasks.
+    pub n_test_tasks: usize,
+    /// Expert trajectories.
+    pub n_expert_trajectories: usize,
+    /// Share of them that are positive.
+    pub positive_share: f64,
+    /// Mean actions of an expert trajectory.
+    pub actions_per_episode: f64,
+    /// Tokens of the first message.
+    pub prompt_tokens: f64,
+    /// Tokens of an observation.
+    pub observation_tokens: f64,
+    /// Tokens of a reply.
+    pub reply_tokens: f64,
+    /// Parameters of the model.
+    pub n_parameters: f64,
+    /// Bytes per parameter: weights, gradients and the optimiser's two moments.
+    pub bytes_per_trained_parameter: f64,
+    /// What the machine computes, in 10^9 floating-point operations a second.
+    pub gigaflops: f64,
+    /// Where a missing base model can be had, in a line.
+    pub model_source: String,
+    /// Where missing data can be had, in a line.
+    pub data_source: String,
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            environment: EnvironmentKind::WebShop,
+            directory: "fixtures/webshop".to_owned(),
+            experts: vec!["fixtures/experts/scripted-strong.jsonl".to_owned()],
+            teacher_required_share: 1.0,
+            bc_experts: Vec::new(),
+            n_train_tasks: 0,
+            n_validation_tasks: 0,
+            n_test_tasks: 0,
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            base: "fixtures/base".to_owned(),
+            prompt: "short".to_owned(),
+            context_length: 0,
+        }
+    }
+}
+
+impl Default for MethodConfig {
+    fn default() -> Self {
+        Self {
+            name: "eef".to_owned(),
+            n_iterations: 3,
+            n_simulations: 5,
+            anchors: "floor".to_owned(),
+            n_positives_per_task: 1,
+            temperatures: vec![0.2, 0.35, 0.5, 0.65, 0.8, 0.95],
+            init: "previous".to_owned(),
+        }
+    }
+}
+
+impl Default for ExploreConfig {
+    fn default() -> Self {
+        Self {
+            temperature: 0.7,
+            top_p: 1.0,
+            max_reply_tokens: 64,
+            max_sequences: 64,
+            unit_size: 128,
+        }
+    }
+}
+
+impl Default for BehaviourCloningConfig {
+    fn default() -> Self {
+        Self { learning_rate: 5e-5, stage_epochs: 6, max_stages: 1, patience: 1 }
+    }
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            n_epochs: 6,
+            batch_size: 64,
+            micro_batch_tokens: 512,
+            learning_rate: 5e-5,
+            schedule: "cosine".to_owned(),
+            warmup_fraction: 0.03,
+            weight_decay: 0.01,
+            max_gradient_norm: 1.0,
+            checkpoint_every_steps: 200,
+        }
+    }
+}
+
+impl Default for PretrainConfig {
+    fn default() -> Self {
+        Self {
+            n_transcripts: 24_000,
+            n_epochs: 1,
+            batch_size: 32,
+            learning_rate: 2e-3,
+            tokenizer: "fixtures/tokenizer.json".to_owned(),
+            vocabulary_size: 2048,
+            hidden_size: 128,
+            intermediate_size: 384,
+            n_layers: 4,
+            n_heads: 4,
+            n_kv_heads: 2,
+            context_length: 512,
+            source: "synthetic".to_owned(),
+        }
+    }
+}
+
+impl Default for MachineConfig {
+    fn default() -> Self {
+        Self { device: "cpu".to_owned(), n_workers: 0 }
+    }
+}
+
+impl Default for PlanConfig {
+    fn default() -> Self {
+        Self {
+            n_train_tasks: 1000,
+            n_validation_tasks: 300,
+            n_test_tasks: 1000,
+            n_expert_trajectories: 1000,
+            positive_share: 0.4,
+            actions_per_episode: 5.0,
+            prompt_tokens: 60.0,
+            observation_tokens: 25.0,
+            reply_tokens: 8.0,
+            n_parameters: 1e6,
+            bytes_per_trained_parameter: 16.0,
+            gigaflops: 60.0,
+            model_source: "cargo run --release -p eef-cli -- pretrain".to_owned(),
+            data_source: "cargo xtask fixtures".to_owned(),
+        }
+    }
+}

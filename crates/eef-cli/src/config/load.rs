@@ -1,0 +1,279 @@
+//! Reading a configuration and overriding its keys.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{Config, keys};
+
+/// The configuration that is used where none is named; `configs/embedded.toml` is the same file.
+pub const EMBEDDED: &str = include_str!("../../configs/embedded.toml");
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The one that is compiled in.
+    Embedded,
+    /// A file.
+    File(PathBuf),
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or says something that is not known.
+    #[error("{file}:{line}: {message}")]
+    Invalid {
+        /// Which file.
+        file: String,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// An override cannot be used.
+    #[error("--set {given}: {message}")]
+    Override {
+        /// As given.
+        given: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A value is outside what makes sense.
+    #[error("configuration key {key} is {found}: expected {expected}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// What it says.
+        found: String,
+        /// What it may say.
+        expected: String,
+    },
+}
+
+/// Reads a configuration, applies overrides of the form `train.learning_rate=5e-5` and checks it.
+///
+/// # Errors
+/// [`LoadError`], naming the line, the override or the key.
+pub fn load(source: &Source, overrides: &[String]) -> Result<Config, LoadError> {
+    let (name, text) = match source {
+        Source::Embedded => ("configs/embedded.toml".to_owned(), EMBEDDED.to_owned()),
+        Source::File(path) => (path.display().to_string(), read(path)?),
+    };
+    let invalid = |error: toml::de::Error| LoadError::Invalid {
+        file: name.clone(),
+        line: line_of(&text, &error),
+        message: keys::explain(error.message()),
+    };
+    let mut config: Config = toml::from_str(&text).map_err(invalid)?;
+    let mut table: Table = toml::from_str(&text).map_err(invalid)?;
+    for given in overrides {
+        let wrong = |message: String| LoadError::Override { given: given.clone(), message };
+        set(&mut table, given).map_err(wrong)?;
+        config = Config::deserialize(Value::Table(table.clone()))
+            .map_err(|error| wrong(keys::explain(error.message())))?;
+    }
+    check(&config)?;
+    Ok(config)
+}
+
+/// The first key in which two configurations differ, with both values; machine settings and the
+/// plan's assumptions may differ.
+pub fn difference(old: &str, new: &str) -> Option<String> {
+    let parse = |text: &str| text.parse::<Table>().ok().map(Value::Table);
+    let (Some(old), Some(new)) = (parse(old), parse(new)) else {
+        return Some("it cannot be read".to_owned());
+    };
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    flatten("", &old, &mut left);
+    flatten("", &new, &mut right);
+    let ignored = |key: &str| key == "machine.n_workers" || key.starts_with("plan.");
+    for (key, value) in &left {
+        let other = right.iter().find(|(name, _)| name == key);
+        if !ignored(key) && other.is_none_or(|(_, other)| other != value) {
+            let now = other.map_or("absent", |(_, other)| other.as_str());
+            return Some(format!("{key} was {value} and is {now}"));
+        }
+    }
+    let added = right.iter().find(|(key, _)| {
+        !ignored(key) && left.iter().all(|(name, _)| name != key)
+    });
+    added.map(|(key, value)| format!("{key} was absent and is {value}"))
+}
+
+fn flatten(prefix: &str, value: &Value, flat: &mut Vec<(String, String)>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&key, value, flat);
+            }
+        }
+        other => flat.push((prefix.to_owned(), other.to_string())),
+    }
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
+}
+
+fn line_of(text: &str, error: &toml::de::Error) -> usize {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+fn set(table: &mut Table, given: &str) -> Result<(), String> {
+    let Some((path, text)) = given.split_once('=') else {
+        return Err("expected KEY=VALUE, such as train.learning_rate=5e-5".to_owned());
+    };
+    let mut path: Vec<&str> = path.split('.').map(str::trim).collect();
+    let key = path.pop().filter(|key| !key.is_empty()).ok_or("the key is empty")?;
+    let mut table = table;
+    for part in path {
+        let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        table = entry.as_table_mut().ok_or_else(|| format!("{part} is not a section"))?;
+    }
+    table.insert(key.to_owned(), parse_value(text.trim()));
+    Ok(())
+}
+
+/// A TOML value; what is none is a text, so that `--set model.prompt=agentlite` needs no quotes.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok();
+    parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| text.into())
+}
+
+fn check(config: &Config) -> Result<(), LoadError> {
+    let value = |key, found: String, expected: &str| {
+        Err(LoadError::Value { key, found, expected: expected.to_owned() })
+    };
+    let one_of = |key, found: &str, known: &[&str]| match known.contains(&found) {
+        true => Ok(()),
+        false => {
+            let hint = keys::nearest(found, known)
+                .map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            value(key, found.to_owned(), &format!("one of {}{hint}", known.join(", ")))
+        }
+    };
+    let method = &config.method;
+    one_of("method.name", &method.name, &["eef", "rft", "rft-x6", "sft-pos", "sft-all"])?;
+    one_of("method.anchors", &method.anchors, &["floor", "even"])?;
+    one_of("method.init", &method.init, &["previous", "base"])?;
+    one_of("model.prompt", &config.model.prompt, &["short", "agentlite"])?;
+    one_of("train.schedule", &config.train.schedule, &["cosine", "linear", "constant"])?;
+    one_of("pretrain.source", &config.pretrain.source, &["synthetic", "catalog"])?;
+    let simple_name = |name: &str| {
+        !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !name.starts_with('.')
+    };
+    if !simple_name(&config.name) {
+        return value("name", format!("`{}`", config.name), "letters, digits, `-`, `_` and `.`");
+    }
+    let explore = &config.explore;
+    if !(0.0..=10.0).contains(&explore.temperature) {
+        return value("explore.temperature", explore.temperature.to_string(), "0 to 10");
+    }
+    if !(explore.top_p > 0.0 && explore.top_p <= 1.0) {
+        return value("explore.top_p", explore.top_p.to_string(), "above 0 and at most 1");
+    }
+    let positive = [
+        ("method.n_iterations", method.n_iterations as usize),
+        ("explore.max_reply_tokens", explore.max_reply_tokens),
+        ("explore.max_sequences", explore.max_sequences),
+        ("explore.unit_size", explore.unit_size),
+        ("train.n_epochs", config.train.n_epochs),
+        ("train.batch_size", config.train.batch_size),
+        ("train.micro_batch_tokens", config.train.micro_batch_tokens),
+        ("behaviour_cloning.stage_epochs", config.behaviour_cloning.stage_epochs),
+        ("behaviour_cloning.max_stages", config.behaviour_cloning.max_stages),
+    ];
+    if let Some((key, _)) = positive.into_iter().find(|(_, number)| *number == 0) {
+        return value(key, "0".to_owned(), "at least 1");
+    }
+    let rates = [
+        ("train.learning_rate", config.train.learning_rate),
+        ("behaviour_cloning.learning_rate", config.behaviour_cloning.learning_rate),
+    ];
+    for (key, rate) in rates {
+        if !(rate > 0.0 && rate.is_finite()) {
+            return value(key, rate.to_string(), "a positive number");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        load(&Source::Embedded, &overrides).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn overrides_reach_every_section_and_quotes_are_not_needed() {
+        let overrides = ["train.learning_rate=5e-4", "model.prompt=agentlite", "seed=9"];
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        let config = load(&Source::Embedded, &overrides).unwrap();
+        assert_eq!(config.train.learning_rate, 5e-4);
+        assert_eq!(config.model.prompt, "agentlite");
+        assert_eq!(config.seed, 9);
+    }
+
+    #[test]
+    fn mistakes_are_one_line_and_name_the_nearest_key() {
+        insta::assert_snapshot!(
+            [
+                error(&["train.lerning_rate=5e-4"]),
+                error(&["trian.learning_rate=5e-4"]),
+                error(&["train.learning_rate"]),
+                error(&["train.learning_rate=fast"]),
+                error(&["train.learning_rate=-1"]),
+                error(&["seed.x=1"]),
+                error(&["method.name=eff"]),
+                error(&["explore.temperature=-1"]),
+                error(&["name=../../etc"]),
+            ]
+            .join("\n")
+        );
+    }
+
+    #[test]
+    fn a_file_is_named_with_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "name = \"mine\"\n[train]\nbatch_size = 8\nepoch = 3\n").unwrap();
+        let error = load(&Source::File(path.clone()), &[]).unwrap_err().to_string();
+        let expected = "mine.toml:4: unknown key `epoch`; did you mean `n_epochs`?";
+        assert!(error.ends_with(expected), "{error}");
+        let error = load(&Source::File(folder.path().join("none.toml")), &[]).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read the configuration"), "{error}");
+    }
+
+    #[test]
+    fn a_resolved_configuration_is_read_back_as_it_was() {
+        let config = load(&Source::Embedded, &[]).unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+        assert_eq!(difference(&text, &text), None);
+        let mut other = config.clone();
+        other.machine.n_workers = 7;
+        assert_eq!(difference(&text, &toml::to_string(&other).unwrap()), None);
+        other.train.n_epochs += 1;
+        let difference = difference(&text, &toml::to_string(&other).unwrap()).unwrap();
+        assert!(difference.starts_with("train.n_epochs was"), "{difference}");
+    }
+}

@@ -1,0 +1,194 @@
+//! Results as tables.
+
+use eef::{Comparison, Estimate, Evaluation, RunReport};
+
+use crate::output::{Table, count, percent};
+
+/// A run: the learning curve of behaviour cloning, a line per round, and last the test results.
+pub fn run(report: &RunReport) -> String {
+    let mut text = String::new();
+    if report.curve.len() > 1 {
+        text.push_str(&curve(report));
+        text.push('\n');
+    }
+    text.push_str(&rounds(report));
+    text.push('\n');
+    text.push_str(&tests(report));
+    text
+}
+
+fn curve(report: &RunReport) -> String {
+    let mut table = Table::new(&["behaviour cloning", "epochs", "loss", "valid. win", "reward"]);
+    for stage in &report.curve {
+        table.row([
+            format!("stage {}", stage.stage),
+            stage.n_epochs.to_string(),
+            loss(&stage.training.epoch_losses),
+            percent(stage.validation.win_rate.mean),
+            format!("{:.3}", stage.validation.reward.mean),
+        ]);
+    }
+    table.render()
+}
+
+/// A line per round.
+pub fn rounds(report: &RunReport) -> String {
+    let mut table = Table::new(&[
+        "round",
+        "simulations",
+        "won",
+        "tasks solved",
+        "recoveries",
+        "examples",
+        "trained tokens",
+        "valid. win",
+        "reward",
+    ]);
+    for round in &report.rounds {
+        let best = if round.round == report.best_round { " *" } else { "" };
+        table.row([
+            format!("{}{best}", round.round),
+            count(round.n_simulations as u64),
+            count(round.n_won as u64),
+            count(round.n_solved_tasks as u64),
+            format!("{}/{}", round.n_recoveries, round.n_need_recover),
+            count(round.training.n_examples as u64),
+            count(round.training.n_trained_tokens),
+            percent(round.validation.win_rate.mean),
+            format!("{:.3}", round.validation.reward.mean),
+        ]);
+    }
+    let mut text = table.render();
+    text.push_str("* best on validation\n");
+    let sum = |of: fn(&eef::RoundReport) -> usize| report.rounds.iter().map(of).sum::<usize>();
+    let (diverged, failed) = (sum(|r| r.n_diverged), sum(|r| r.n_environment_errors));
+    if diverged + failed > 0 {
+        text.push_str(&format_args!(
+            "without a result: {diverged} replays that diverged, {failed} environment errors\n"
+        ).to_string());
+    }
+    text
+}
+
+fn tests(report: &RunReport) -> String {
+    let first = if report.method == "sft-all" { "SFT all" } else { "SFT pos" };
+    let mut table = evaluation_table(&report.test);
+    evaluation_row(&mut table, first, &report.test_of_imitation);
+    if report.rounds.len() > 1 {
+        evaluation_row(&mut table, &display_name(&report.method), &report.test);
+    }
+    table.render()
+}
+
+/// One model on one split.
+pub fn evaluation(name: &str, evaluation: &Evaluation) -> String {
+    let mut table = evaluation_table(evaluation);
+    evaluation_row(&mut table, name, evaluation);
+    table.render()
+}
+
+fn evaluation_table(evaluation: &Evaluation) -> Table {
+    let split = format!("{} ({} tasks)", evaluation.split, evaluation.n_tasks);
+    let mut headings = vec![split, "win rate".to_owned(), "95 % interval".to_owned()];
+    headings.extend(["reward".to_owned(), "95 % interval".to_owned(), "actions".to_owned()]);
+    let skills = evaluation.skills.iter();
+    headings.extend(skills.map(|skill| format!("{} tried / won", skill.name)));
+    Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn evaluation_row(table: &mut Table, name: &str, evaluation: &Evaluation) {
+    let mut row = vec![
+        name.to_owned(),
+        percent(evaluation.win_rate.mean),
+        interval(&evaluation.win_rate),
+        format!("{:.3}", evaluation.reward.mean),
+        format!("{:.3} to {:.3}", evaluation.reward.low, evaluation.reward.high),
+        format!("{:.1}", evaluation.mean_actions),
+    ];
+    let skills = evaluation.skills.iter();
+    row.extend(skills.map(|skill| format!("{} / {}", percent(skill.tried), percent(skill.won))));
+    table.row(row);
+}
+
+/// A comparison: a line per method, and the differences to the reference.
+pub fn comparison(comparison: &Comparison) -> String {
+    let mut table = Table::new(&[
+        "method",
+        "test win",
+        "95 % interval",
+        "reward",
+        "sims",
+        "tasks solved",
+        "generated tok.",
+        "trained tok.",
+        "each seed",
+    ]);
+    for method in &comparison.methods {
+        let each: Vec<_> = method.win_rates.iter().map(|rate| format!("{:.1}", 100.0 * rate)).collect();
+        table.row([
+            display_name(&method.method),
+            percent(method.win_rate.mean),
+            interval(&method.win_rate),
+            format!("{:.3}", method.reward.mean),
+            count(method.mean_simulations.round() as u64),
+            count(method.mean_solved_tasks.round() as u64),
+            count(method.mean_generated_tokens.round() as u64),
+            count(method.mean_trained_tokens.round() as u64),
+            each.join(" "),
+        ]);
+    }
+    let mut text = table.render();
+    if comparison.differences.is_empty() {
+        return text;
+    }
+    text.push('\n');
+    let mut table = Table::new(&["difference", "win rate", "95 % interval", "reward", "95 % interval"]);
+    for difference in &comparison.differences {
+        let (win, reward) = (&difference.win_rate, &difference.reward);
+        table.row([
+            format!("{} - {}", display_name(&difference.of), display_name(&difference.minus)),
+            format!("{:+.1} points", 100.0 * win.mean),
+            format!("{:+.1} to {:+.1}", 100.0 * win.low, 100.0 * win.high),
+            format!("{:+.3}", reward.mean),
+            format!("{:+.3} to {:+.3}", reward.low, reward.high),
+        ]);
+    }
+    text.push_str(&table.render());
+    text
+}
+
+/// The behaviour-cloning curves of a comparison, one line per seed.
+pub fn curves(comparison: &Comparison) -> String {
+    let mut table = Table::new(&["SFT pos, validation win by epochs", ""]);
+    let firsts = comparison.runs.iter().filter(|run| run.method != "sft-all");
+    let mut last = None;
+    for run in firsts.filter(|run| last.replace(run.seed) != Some(run.seed)) {
+        let stages: Vec<_> = run
+            .curve
+            .iter()
+            .map(|stage| format!("{}: {}", stage.n_epochs, percent(stage.validation.win_rate.mean)))
+            .collect();
+        table.row([format!("seed {}", run.seed), stages.join("   ")]);
+    }
+    table.render()
+}
+
+fn interval(estimate: &Estimate) -> String {
+    format!("{:.1} to {:.1}", 100.0 * estimate.low, 100.0 * estimate.high)
+}
+
+fn loss(losses: &[f64]) -> String {
+    losses.last().map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"))
+}
+
+/// A method's name as the paper prints it.
+fn display_name(method: &str) -> String {
+    match method {
+        "sft-pos" => "SFT pos".to_owned(),
+        "sft-all" => "SFT all".to_owned(),
+        "rft" => "RFT".to_owned(),
+        "rft-x6" => "RFTx6".to_owned(),
+        "eef" => "EEF".to_owned(),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,10 @@
+//! One file per verb.
+
+pub mod collect;
+pub mod compare;
+pub mod evaluate;
+pub mod export;
+pub mod import;
+pub mod inspect;
+pub mod iterate;
+pub mod pretrain;

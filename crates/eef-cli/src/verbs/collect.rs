@@ -1,0 +1,50 @@
+//! `collect`: a scripted teacher's trajectories as JSONL.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use eef_core::Split;
+use eef_store::{MemoryStore, TrajectoryStore, export_jsonl};
+
+use crate::context::Context;
+use crate::{output, wiring};
+
+/// What to collect.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// scripted-strong or scripted-weak
+    #[arg(long, default_value = "scripted-strong")]
+    teacher: String,
+    /// train, validation or test
+    #[arg(long, default_value = "train")]
+    split: Split,
+    /// Only the first N tasks; 0 takes all
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    tasks: usize,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Collects.
+pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+    let config = context.config()?;
+    let environment = wiring::environment(&config)?;
+    let Arguments { teacher, split, tasks, out } = arguments;
+    let control = context.control();
+    let found = wiring::collect(&config, &environment, teacher, *split, *tasks, &control)?;
+    let n_positive = found.iter().filter(|trajectory| trajectory.is_positive()).count();
+    let store = MemoryStore::new();
+    store.append(&found)?;
+    export_jsonl(&store, out)?;
+    if context.global.json {
+        return output::print_json(&serde_json::json!({
+            "file": out, "trajectories": found.len(), "positive": n_positive,
+        }));
+    }
+    output::print(&format!(
+        "{}: {} trajectories, {n_positive} positive\n",
+        out.display(),
+        found.len()
+    ))
+}

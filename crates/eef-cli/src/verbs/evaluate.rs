@@ -1,0 +1,84 @@
+//! `evaluate`: a model on a split, greedily.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use eef::Setup;
+use eef_core::{Opening, Split};
+use eef_rollout::RolloutConfig;
+use eef_store::MemoryStore;
+
+use crate::context::Context;
+use crate::{output, results, run_directory, wiring};
+
+/// What to evaluate.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Model directory; without it the best model of the run directory
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// train, validation or test
+    #[arg(long, default_value = "test")]
+    split: Split,
+    /// Only the first N tasks; 0 takes what the configuration says
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    tasks: usize,
+    /// Writes the trajectories as JSONL
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Evaluates.
+pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+    let config = context.config()?;
+    let model = match &arguments.model {
+        Some(model) => model.clone(),
+        None => best_model(&run_directory::path(&context.global, &config, ""))?,
+    };
+    if !model.join("config.json").is_file() {
+        bail!("{} is no model directory: it has no config.json", model.display());
+    }
+    let environment = wiring::environment(&config)?;
+    let learner = wiring::learner(&config)?;
+    let prompt = wiring::prompt(&config)?;
+    let opening = |opening: &Opening| prompt.of_opening(opening);
+    let setup = Setup {
+        environment: &environment,
+        opening: &opening,
+        learner: &learner,
+        base: &model,
+        experts: &[],
+        skills: &wiring::skills(),
+        fingerprint: &wiring::fingerprint(&config, &model)?,
+        n_workers: wiring::n_workers(&config),
+        rollouts: RolloutConfig::default(),
+    };
+    let mut settings = wiring::run_config(&config);
+    if arguments.tasks > 0 {
+        settings.n_train_tasks = arguments.tasks;
+        settings.evaluation.n_validation = arguments.tasks;
+        settings.evaluation.n_test = arguments.tasks;
+    }
+    let store = MemoryStore::new();
+    let (split, control) = (arguments.split, context.control());
+    // The fingerprint contains the model's digest: it needs no other identity here.
+    let evaluation = eef::evaluate(&setup, &settings, &model, "", split, &store, &control)?;
+    if let Some(out) = &arguments.out {
+        eef_store::export_jsonl(&store, out)?;
+    }
+    if context.global.json {
+        return output::print_json(&evaluation);
+    }
+    let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    output::print(&results::evaluation(&name, &evaluation))
+}
+
+fn best_model(run: &std::path::Path) -> anyhow::Result<PathBuf> {
+    let file = run.join("report.json");
+    let Ok(bytes) = std::fs::read(&file) else {
+        bail!("{} holds no complete run: name a model with --model", run.display());
+    };
+    let report: eef::RunReport = serde_json::from_slice(&bytes)?;
+    Ok(run.join("models").join(report.best_model))
+}

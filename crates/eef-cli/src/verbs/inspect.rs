@@ -1,0 +1,203 @@
+//! `inspect`: trajectories of a run, and which of their tokens are trained.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::bail;
+use clap::Args;
+use eef_chat::{Encoder, Example, PromptTemplate};
+use eef_core::{Author, Origin, Trajectory};
+use eef_store::{SqliteStore, TrajectoryStore};
+
+use crate::context::Context;
+use crate::{output, paths, recording, run_directory, wiring};
+
+/// What to show.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Only this round; 0 shows the experts' own trajectories
+    #[arg(long)]
+    round: Option<u32>,
+    /// Only tasks whose name contains this, such as train/17
+    #[arg(long)]
+    task: Option<String>,
+    /// Only the trajectory whose id begins with this
+    #[arg(long)]
+    id: Option<String>,
+    /// Only solved (true) or unsolved (false) ones
+    #[arg(long, value_name = "BOOL")]
+    won: Option<bool>,
+    /// Only those that were trained on
+    #[arg(long)]
+    trained: bool,
+    /// At most so many; 0 shows all
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    limit: usize,
+    /// Shows which tokens are trained, for every training that used the trajectory
+    #[arg(long)]
+    masks: bool,
+}
+
+/// Shows.
+pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+    let config = context.config()?;
+    let run = run_directory::path(&context.global, &config, "");
+    let file = run_directory::store_file(&run);
+    if !file.exists() {
+        bail!("{} holds no run: there is no {}", run.display(), file.display());
+    }
+    let store = SqliteStore::open(&file)?;
+    let encoder = arguments.masks.then(|| encoder(&config.model.base)).transpose()?;
+    let prompt = wiring::prompt(&config)?;
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut n_shown = 0;
+    let mut records = Vec::new();
+    for id in store.ids()? {
+        if arguments.limit > 0 && n_shown == arguments.limit {
+            break;
+        }
+        let matches_id =
+            arguments.id.as_ref().is_none_or(|wanted| id.to_string().starts_with(wanted));
+        if !matches_id {
+            continue;
+        }
+        let Some(trajectory) = store.get(&id)? else { continue };
+        if !arguments.accepts(&trajectory) {
+            continue;
+        }
+        let trainings = recording::trainings_of(&run, &id)?;
+        if arguments.trained && trainings.is_empty() {
+            continue;
+        }
+        n_shown += 1;
+        let masks = match &encoder {
+            Some(encoder) => masks(encoder, &trajectory, prompt, &trainings, colours)?,
+            None => Vec::new(),
+        };
+        if context.global.json {
+            records.push(record(&trajectory, &trainings, &masks));
+        } else {
+            output::print(&show(&trajectory, &trainings, &masks))?;
+        }
+    }
+    if context.global.json {
+        return output::print_json(&records);
+    }
+    if n_shown == 0 {
+        output::say("no trajectory is like that");
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn accepts(&self, trajectory: &Arc<Trajectory>) -> bool {
+        self.round.is_none_or(|round| trajectory.origin.round() == round)
+            && self.won.is_none_or(|won| trajectory.is_positive() == won)
+            && self.task.as_ref().is_none_or(|part| trajectory.task.to_string().contains(part))
+    }
+}
+
+fn encoder(model: &str) -> anyhow::Result<Encoder> {
+    let model = paths::require(model, "the base model", "see configs")?;
+    Ok(eef_agent::open_encoder(Path::new(&model))?)
+}
+
+/// A rendered mask per training: trained text between `⟦` and `⟧`, or green on a terminal.
+fn masks(
+    encoder: &Encoder,
+    trajectory: &Trajectory,
+    prompt: PromptTemplate,
+    trainings: &[(String, usize)],
+    colours: bool,
+) -> anyhow::Result<Vec<String>> {
+    let mut rendered = Vec::new();
+    for (name, train_from) in trainings {
+        let example =
+            Example::of_trajectory(encoder, trajectory, *train_from, prompt, usize::MAX)?;
+        let mut text = example.render(encoder.tokenizer())?;
+        if colours {
+            text = text.replace('⟦', "\u{1b}[32m").replace('⟧', "\u{1b}[0m");
+        }
+        let n_trained = example.loss_mask.n_trained();
+        let n_tokens = example.token_ids.len();
+        rendered.push(format!("{name}, {n_trained} of {n_tokens} tokens trained:\n{text}\n"));
+    }
+    Ok(rendered)
+}
+
+fn origin(trajectory: &Trajectory) -> String {
+    match &trajectory.origin {
+        Origin::Expert { name } => format!("by {name}"),
+        Origin::Rollout { round, parent: None, .. } => format!("round {round}, from s_0"),
+        Origin::Rollout { round, parent: Some(parent), .. } => {
+            let whose = parent.trajectory.to_string();
+            format!("round {round}, from s_{} of {}", parent.n_actions, &whose[..8])
+        }
+    }
+}
+
+fn show(trajectory: &Trajectory, trainings: &[(String, usize)], masks: &[String]) -> String {
+    let mut lines = vec![format!(
+        "{}  {}  {}, reward {:.3}",
+        &trajectory.id.to_string()[..16],
+        trajectory.task,
+        origin(trajectory),
+        trajectory.outcome.reward.get()
+    )];
+    lines.push(format!("  {}", indented(&trajectory.instruction)));
+    let last = trainings.last().map(|(_, from)| *from);
+    for (index, step) in trajectory.steps.iter().enumerate() {
+        let author = if step.author == Author::Policy { ">" } else { "E" };
+        let trained = if last.is_some_and(|from| index >= from) { "*" } else { " " };
+        lines.push(format!("{trained} {author} {}", indented(&step.reply)));
+        lines.push(format!("      {}", indented(step.observation.as_str())));
+    }
+    for (name, from) in trainings {
+        lines.push(format!("  trained in {name} from action {from}"));
+    }
+    lines.extend(masks.iter().cloned());
+    lines.push(String::new());
+    lines.join("\n") + "\n"
+}
+
+fn indented(text: &str) -> String {
+    text.trim().replace('\n', "\n      ")
+}
+
+fn record(
+    trajectory: &Trajectory,
+    trainings: &[(String, usize)],
+    masks: &[String],
+) -> serde_json::Value {
+    let steps: Vec<_> = trajectory
+        .steps
+        .iter()
+        .map(|step| {
+            serde_json::json!({
+                "author": match &step.author {
+                    Author::Policy => "policy",
+                    Author::Expert(name) => name.as_ref(),
+                },
+                "reply": step.reply,
+                "action": step.action.as_str(),
+                "observation": step.observation.as_str(),
+            })
+        })
+        .collect();
+    let trainings: Vec<_> = trainings
+        .iter()
+        .map(|(name, from)| serde_json::json!({ "model": name, "train_from": from }))
+        .collect();
+    serde_json::json!({
+        "id": trajectory.id.to_string(),
+        "task": trajectory.task.to_string(),
+        "origin": origin(trajectory),
+        "instruction": trajectory.instruction,
+        "first_observation": trajectory.first_observation.as_str(),
+        "steps": steps,
+        "reward": trajectory.outcome.reward.get(),
+        "trainings": trainings,
+        "masks": masks,
+    })
+}

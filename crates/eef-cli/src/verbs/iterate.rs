@@ -1,0 +1,92 @@
+//! `iterate`: all of Algorithm 1.
+
+use std::sync::Arc;
+
+use clap::Args;
+use eef::Setup;
+use eef_core::{Opening, Trajectory};
+use eef_rollout::RolloutConfig;
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::recording::Recording;
+use crate::run_directory::{self, RunDirectory};
+use crate::{output, plan, results, wiring};
+
+/// How to iterate.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Prints what would be done, what it costs and what is missing
+    #[arg(long)]
+    dry_run: bool,
+    /// Method in place of the configuration's: eef, rft, rft-x6, sft-pos or sft-all
+    #[arg(long)]
+    method: Option<String>,
+}
+
+/// Iterates, or plans to.
+pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+    let mut config = context.config()?;
+    if let Some(method) = &arguments.method {
+        config.method.name.clone_from(method);
+        wiring::method(&config, method)?;
+    }
+    if arguments.dry_run {
+        return plan::print(context, &config);
+    }
+    // What is missing is found before a run directory is made.
+    let parts = Parts::open(context, &config)?;
+    let run = RunDirectory::open(&context.global, &config, "")?;
+    let store = run.store()?;
+    let learner = Recording(wiring::learner(&config)?);
+    let opening = |opening: &Opening| parts.prompt.of_opening(opening);
+    let setup = Setup {
+        environment: &parts.environment,
+        opening: &opening,
+        learner: &learner,
+        base: &parts.base,
+        experts: &parts.experts,
+        skills: &wiring::skills(),
+        fingerprint: &parts.fingerprint,
+        n_workers: wiring::n_workers(&config),
+        rollouts: RolloutConfig::default(),
+    };
+    let method = wiring::method(&config, &config.method.name)?;
+    let settings = wiring::run_config(&config);
+    let control = context.control();
+    let report = eef::iterate(&setup, &settings, method.as_ref(), &store, run.path(), &control)?;
+    run_directory::write(&run.path().join("report.json"), &serde_json::to_vec_pretty(&report)?)?;
+    if context.global.json {
+        return output::print_json(&report);
+    }
+    output::print(&results::run(&report))?;
+    let model = run.path().join("models").join(&report.best_model);
+    output::say(&format!("model: {}", model.display()));
+    Ok(())
+}
+
+/// What `iterate` and `compare` both need.
+pub struct Parts {
+    /// The shop.
+    pub environment: eef_webshop::ShopEnvironment,
+    /// The base model's directory.
+    pub base: std::path::PathBuf,
+    /// The experts' trajectories.
+    pub experts: Vec<Arc<Trajectory>>,
+    /// How an opening becomes a message.
+    pub prompt: eef_chat::PromptTemplate,
+    /// A digest of base model, data and engine.
+    pub fingerprint: String,
+}
+
+impl Parts {
+    /// Opens everything that the configuration names.
+    pub fn open(context: &Context, config: &Config) -> anyhow::Result<Self> {
+        let environment = wiring::environment(config)?;
+        let base = wiring::base_model(config)?;
+        let experts = wiring::experts(config, &environment, &context.control())?;
+        let experts = experts.into_iter().map(Arc::new).collect();
+        let fingerprint = wiring::fingerprint(config, &base)?;
+        Ok(Self { environment, base, experts, prompt: wiring::prompt(config)?, fingerprint })
+    }
+}

@@ -1,0 +1,167 @@
+//! `pretrain`: the small base model, from browsing text.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use eef_agent::{PretrainRequest, pretrain};
+use eef_chat::{BpeTraining, ChatTemplate, Encoder, Example, Tokenizer, train_bpe};
+use eef_core::{Message, Seed, Split};
+use eef_llama::LlamaConfig;
+use eef_webshop::ShopEnvironment;
+use eef_webshop::browsing::{BrowsingConfig, BrowsingCorpus};
+
+use crate::config::{Config, PretrainConfig};
+use crate::context::Context;
+use crate::{browsing, output, paths, wiring};
+
+/// What to pre-train.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Directory to write the model to; without it the configuration's model.base
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replaces the model that is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Pre-trains.
+pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+    let config = context.config()?;
+    let settings = &config.pretrain;
+    let out = arguments.out.clone().unwrap_or_else(|| paths::resolve(&config.model.base));
+    if out.join("model.safetensors").exists() && !arguments.force {
+        bail!("{} is a model already: --force replaces it", out.display());
+    }
+    let environment = wiring::environment(&config)?;
+    let corpus = corpus(&config, &environment)?;
+    let encoder = Encoder::new(Arc::new(tokenizer(settings, &corpus)?), ChatTemplate::compact())?;
+    let corpus = fitting(corpus, &encoder, settings.context_length)?;
+    let scratch = out.with_extension("pretraining");
+    let fresh = scratch.join("model");
+    let model = model_config(settings);
+    let train = eef_train::TrainConfig {
+        n_epochs: settings.n_epochs,
+        batch_size: settings.batch_size,
+        learning_rate: settings.learning_rate,
+        seed: config.seed,
+        ..wiring::train_config(&config)?
+    };
+    let request = PretrainRequest {
+        model: &model,
+        encoder: &encoder,
+        output: &fresh,
+        scratch: &scratch,
+        train: &train,
+        device: &config.machine.device,
+    };
+    let summary = pretrain(&request, corpus, &context.control())?;
+    if out.exists() {
+        std::fs::remove_dir_all(&out)
+            .with_context(|| format!("cannot replace {}", out.display()))?;
+    }
+    std::fs::rename(&fresh, &out)
+        .with_context(|| format!("cannot move the model to {}", out.display()))?;
+    std::fs::remove_dir_all(&scratch)
+        .with_context(|| format!("cannot remove {}", scratch.display()))?;
+    let loss = summary.epoch_losses.last().copied().unwrap_or(f64::NAN);
+    if context.global.json {
+        return output::print_json(&serde_json::json!({
+            "model": out, "steps": summary.n_steps, "tokens": summary.n_tokens, "loss": loss,
+        }));
+    }
+    let tokens = output::count(summary.n_tokens);
+    output::print(&format!("{}: {tokens} tokens, loss {loss:.4}\n", out.display()))
+}
+
+/// Browsing text; what tasks of validation and test ask for does not occur in it.
+fn corpus(config: &Config, environment: &ShopEnvironment) -> anyhow::Result<Vec<Vec<Message>>> {
+    let template = wiring::prompt(config)?;
+    let seed = Seed::new(config.seed).derive("browsing", 0);
+    let n_transcripts = config.pretrain.n_transcripts;
+    if config.pretrain.source == "catalog" {
+        return browsing::transcripts(environment, template, n_transcripts, seed);
+    }
+    let prompt = |opening: &eef_core::Opening| template.of_opening(opening);
+    let settings = BrowsingConfig { n_transcripts, ..BrowsingConfig::default() };
+    let goals = Split::ALL.into_iter().flat_map(|split| environment.shop().goals(split));
+    let reserved = goals.map(|goal| goal.instruction_text.as_str());
+    let corpus = BrowsingCorpus::new(settings, seed, &prompt).without(reserved);
+    Ok(corpus.collect::<Result<_, _>>()?)
+}
+
+/// The tokenizer that the configuration names, or one trained on the corpus.
+fn tokenizer(settings: &PretrainConfig, corpus: &[Vec<Message>]) -> anyhow::Result<Tokenizer> {
+    if settings.tokenizer != TRAIN_TOKENIZER {
+        let how = "cargo xtask fixtures writes fixtures/tokenizer.json; or set \
+                   pretrain.tokenizer=train";
+        let path = paths::require(&settings.tokenizer, "the tokenizer", how)?;
+        return Ok(Tokenizer::open(&path)?);
+    }
+    let training = BpeTraining {
+        vocabulary_size: settings.vocabulary_size,
+        added_tokens: BOILERPLATE.map(str::to_owned).to_vec(),
+        ..BpeTraining::default()
+    };
+    let texts = corpus.iter().flatten().map(|message| message.text.clone());
+    Ok(Tokenizer::from_bytes(train_bpe(texts, &training)?)?)
+}
+
+/// What `pretrain.tokenizer` says where there is none yet.
+const TRAIN_TOKENIZER: &str = "train";
+
+/// What stands on every page of WebShop: one token each.
+const BOILERPLATE: [&str; 12] = [
+    "WEB PAGE: {\n[Back to Search] \n",
+    " (Total results: 15) \n",
+    "[< Prev] \n",
+    "[Next >] \n",
+    " \nRating: N.A. \n[Description] \n[Features] \n[Reviews] \n[Buy Now] }",
+    "search[{\"product\": \"",
+    "click[{\"button\": \"",
+    "Think[{\"response\": \"",
+    "\"}]",
+    ", and price lower than ",
+    "You have clicked ",
+    " \nPrice: $",
+];
+
+/// The transcripts that fit the context. Some real products have hundreds of options.
+fn fitting(
+    corpus: Vec<Vec<Message>>,
+    encoder: &Encoder,
+    context_length: usize,
+) -> anyhow::Result<Vec<Vec<Message>>> {
+    let n_all = corpus.len();
+    let mut fitting = Vec::with_capacity(n_all);
+    for transcript in corpus {
+        if Example::of_everything(encoder, &transcript)?.token_ids.len() <= context_length {
+            fitting.push(transcript);
+        }
+    }
+    let n_left_out = n_all - fitting.len();
+    if n_left_out > 0 {
+        output::say(&format!("{n_left_out} of {n_all} transcripts exceed the context: left out"));
+    }
+    Ok(fitting)
+}
+
+fn model_config(settings: &PretrainConfig) -> LlamaConfig {
+    LlamaConfig {
+        // Set to the tokenizer's where the model is made.
+        vocab_size: 1,
+        hidden_size: settings.hidden_size,
+        intermediate_size: settings.intermediate_size,
+        num_hidden_layers: settings.n_layers,
+        num_attention_heads: settings.n_heads,
+        num_key_value_heads: Some(settings.n_kv_heads),
+        head_dim: None,
+        max_position_embeddings: settings.context_length,
+        rms_norm_eps: 1e-6,
+        rope_theta: 10_000.0,
+        tie_word_embeddings: true,
+        other: serde_json::Map::new(),
+    }
+}

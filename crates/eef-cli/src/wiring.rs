@@ -1,0 +1,278 @@
+//! From the configuration to the parts that it names.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
+use eef_chat::PromptTemplate;
+use eef_core::{
+    Author, Control, Environment, Opening, Policy, Sampling, Seed, Split, Trajectory, TrajectoryId,
+};
+use eef_rollout::{Job, RolloutConfig, Rollouts, Start, Unit};
+use eef_train::Schedule;
+use eef_webshop::teacher::ScriptedTeacher;
+use eef_webshop::{AgentAction, ShopEnvironment, WebShop};
+use eef_weights::directory_hash;
+
+use crate::config::{Config, EnvironmentKind};
+use crate::paths;
+
+/// The environment of the configuration.
+pub fn environment(config: &Config) -> anyhow::Result<ShopEnvironment> {
+    if config.data.environment == EnvironmentKind::ScienceWorld {
+        bail!("ScienceWorld is not part of this version; iterate --dry-run plans for it");
+    }
+    let directory =
+        paths::require(&config.data.directory, "the data", &config.plan.data_source)?;
+    Ok(WebShop::open(&directory)?.environment())
+}
+
+/// The prompt of the configuration.
+pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {
+    Ok(config.model.prompt.parse()?)
+}
+
+/// The base model's directory.
+pub fn base_model(config: &Config) -> anyhow::Result<PathBuf> {
+    paths::require(&config.model.base, "the base model", &config.plan.model_source)
+}
+
+/// Worker threads: what the configuration says, or one per core.
+pub fn n_workers(config: &Config) -> usize {
+    match config.machine.n_workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
+/// The learner of the configuration.
+pub fn learner(config: &Config) -> anyhow::Result<LlamaLearner> {
+    let context_length = Some(config.model.context_length).filter(|length| *length > 0);
+    let generation = GenerationOptions {
+        max_sequences: config.explore.max_sequences,
+        max_reply_tokens: config.explore.max_reply_tokens,
+        context_length,
+    };
+    let options = LearnerOptions {
+        device: config.machine.device.clone(),
+        prompt: prompt(config)?,
+        train: train_config(config)?,
+        generation,
+    };
+    Ok(LlamaLearner::new(options)?)
+}
+
+/// The trainer's settings; epochs, learning rate and seed come with each training.
+pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
+    let train = &config.train;
+    let defaults = eef_train::TrainConfig::default();
+    Ok(eef_train::TrainConfig {
+        n_epochs: train.n_epochs,
+        batch_size: train.batch_size,
+        micro_batch_tokens: train.micro_batch_tokens,
+        learning_rate: train.learning_rate,
+        schedule: schedule(&train.schedule)?,
+        warmup_fraction: train.warmup_fraction,
+        adamw: eef_train::AdamWConfig { weight_decay: train.weight_decay, ..defaults.adamw },
+        max_gradient_norm: train.max_gradient_norm,
+        checkpoint_every_steps: train.checkpoint_every_steps,
+        n_workers: n_workers(config),
+        seed: config.seed,
+    })
+}
+
+fn schedule(name: &str) -> anyhow::Result<Schedule> {
+    match name {
+        "cosine" => Ok(Schedule::Cosine),
+        "linear" => Ok(Schedule::Linear),
+        "constant" => Ok(Schedule::Constant),
+        other => bail!("unknown schedule `{other}`: expected cosine, linear or constant"),
+    }
+}
+
+/// The experts' trajectories: read from files, or asked of scripted teachers now.
+pub fn experts(
+    config: &Config,
+    environment: &ShopEnvironment,
+    control: &Control<'_>,
+) -> anyhow::Result<Vec<Trajectory>> {
+    let mut all = Vec::new();
+    for source in &config.data.experts {
+        if ScriptedTeacher::by_name(source).is_some() {
+            let n_tasks = config.data.n_train_tasks;
+            all.extend(collect(config, environment, source, Split::Train, n_tasks, control)?);
+            continue;
+        }
+        let path = paths::require(source, "the expert file", &config.plan.data_source)?;
+        all.extend(eef_store::read_jsonl(&path)?);
+    }
+    check_experts(environment, &all)?;
+    Ok(all)
+}
+
+/// An expert's task must be one of the environment's, asking the same: else the file belongs to
+/// other data.
+fn check_experts(environment: &ShopEnvironment, experts: &[Trajectory]) -> anyhow::Result<()> {
+    for expert in experts {
+        let goal = environment.shop().goal(&expert.task).with_context(|| {
+            format!("expert trajectory {}: the data has no task {}", expert.id, expert.task)
+        })?;
+        if !expert.instruction.contains(goal.instruction_text.trim()) {
+            bail!(
+                "expert trajectory {}: task {} asks for `{}`, but the trajectory answers `{}`; \
+                 experts and data do not belong together",
+                expert.id,
+                expert.task,
+                goal.instruction_text,
+                expert.instruction
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What a scripted teacher does on the first `n_tasks` (0: all) tasks of a split.
+pub fn collect(
+    config: &Config,
+    environment: &ShopEnvironment,
+    teacher: &str,
+    split: Split,
+    n_tasks: usize,
+    control: &Control<'_>,
+) -> anyhow::Result<Vec<Trajectory>> {
+    let Some(script) = ScriptedTeacher::by_name(teacher) else {
+        bail!("unknown teacher `{teacher}`: expected scripted-strong or scripted-weak");
+    };
+    let script = script
+        .with(|parameters| parameters.required_share = config.data.teacher_required_share);
+    let mut tasks = environment.tasks(split);
+    if n_tasks > 0 {
+        tasks.truncate(n_tasks);
+    }
+    let root = Seed::new(config.seed).derive(&format!("collect {teacher}"), split as u64);
+    let jobs: Vec<Job> = tasks
+        .into_iter()
+        .map(|task| Job {
+            id: TrajectoryId::derive(&[
+                b"collect",
+                teacher.as_bytes(),
+                task.to_string().as_bytes(),
+                &config.seed.to_le_bytes(),
+            ]),
+            seed: root.derive("task", task.index().into()),
+            task,
+            start: Start::Initial,
+            sampling: Sampling::GREEDY,
+            round: 0,
+            sample: 0,
+        })
+        .collect();
+    let units: Vec<Unit> = jobs
+        .chunks(config.explore.unit_size.max(1))
+        .enumerate()
+        .map(|(number, jobs)| Unit { key: format!("{teacher} {number}"), jobs: jobs.to_vec() })
+        .collect();
+    let settings =
+        RolloutConfig { author: Author::Expert(teacher.into()), ..RolloutConfig::default() };
+    // Teachers read the instruction and the observation as they are; prompts are for students.
+    let plain = |opening: &Opening| {
+        PromptTemplate::Short.render(&opening.instruction, opening.observation.as_str())
+    };
+    let mut policies: Vec<Box<dyn Policy>> = (0..n_workers(config))
+        .map(|_| Box::new(script.clone()) as Box<dyn Policy>)
+        .collect();
+    let mut trajectories = Vec::new();
+    let mut keep = |unit: eef_rollout::UnitResult| {
+        trajectories.extend(unit.trajectories);
+        Ok(())
+    };
+    let phase = format!("{teacher}, {split} tasks");
+    Rollouts::new(environment, &plain, settings)
+        .run(&phase, &mut policies, &units, control, &mut keep)?;
+    Ok(trajectories)
+}
+
+/// The settings of Algorithm 1.
+pub fn run_config(config: &Config) -> eef::Config {
+    let cloning = &config.behaviour_cloning;
+    eef::Config {
+        seed: config.seed,
+        bc_experts: config.data.bc_experts.clone(),
+        n_rounds: config.method.n_iterations,
+        unit_size: config.explore.unit_size,
+        behaviour_cloning: eef::BehaviourCloning {
+            stage_epochs: cloning.stage_epochs,
+            max_stages: cloning.max_stages,
+            patience: cloning.patience,
+            learning_rate: cloning.learning_rate,
+        },
+        exploration: eef::Exploration {
+            temperature: config.explore.temperature,
+            top_p: config.explore.top_p,
+        },
+        tuning: eef::Tuning {
+            n_epochs: config.train.n_epochs,
+            learning_rate: config.train.learning_rate,
+            init: match config.method.init.as_str() {
+                "base" => eef::Init::Base,
+                _ => eef::Init::Previous,
+            },
+        },
+        evaluation: eef::EvaluationConfig {
+            n_validation: config.data.n_validation_tasks,
+            n_test: config.data.n_test_tasks,
+            ..eef::EvaluationConfig::default()
+        },
+        n_train_tasks: config.data.n_train_tasks,
+    }
+}
+
+/// The method of a name, with the configuration's options.
+pub fn method(config: &Config, name: &str) -> anyhow::Result<Box<dyn eef::Method>> {
+    let options = eef::MethodOptions {
+        n_simulations: config.method.n_simulations,
+        anchors: config.method.anchors.clone(),
+        positives_per_task: config.method.n_positives_per_task,
+        temperatures: config.method.temperatures.clone(),
+    };
+    Ok(eef::method(name, &options)?)
+}
+
+/// WebShop's skills that the paper counts: Next, and going back to the search.
+pub fn skills() -> Vec<eef::Skill> {
+    let clicks = |action: &eef_core::Action, wanted: fn(&str) -> bool| {
+        matches!(
+            AgentAction::parse(action.as_str()),
+            AgentAction::Click { button } if wanted(&button.to_lowercase())
+        )
+    };
+    vec![
+        eef::Skill::new("Next", move |action| clicks(action, |button| button.contains("next"))),
+        eef::Skill::new("Back", move |action| {
+            clicks(action, |button| button.contains("back to search"))
+        }),
+    ]
+}
+
+/// A digest of what decides results and is no setting of Algorithm 1: the base model, the data
+/// and the engine's settings.
+pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
+    let data = paths::resolve(&config.data.directory);
+    let mut engine = config.clone();
+    engine.machine.n_workers = 0;
+    let engine = (
+        &engine.model.prompt,
+        engine.model.context_length,
+        engine.explore.max_reply_tokens,
+        engine.explore.max_sequences,
+        &engine.train,
+        &engine.machine.device,
+    );
+    let parts = [
+        directory_hash(base)?,
+        directory_hash(&data)?,
+        serde_json::to_string(&engine)?,
+    ];
+    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+    Ok(TrajectoryId::derive(&parts).to_string())
+}

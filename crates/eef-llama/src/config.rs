@@ -1,0 +1,232 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::LlamaError;
+
+/// The shape of a LLaMA-family model, in the words of Hugging Face's `config.json`.
+///
+/// Fields that this crate does not use (token ids, the library version) are kept and written back.
+///
+/// ```
+/// let text = r#"{"model_type": "llama", "vocab_size": 100, "hidden_size": 32,
+///     "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+///     "num_key_value_heads": 2, "max_position_embeddings": 128}"#;
+/// let config = eef_llama::LlamaConfig::from_json("config.json".as_ref(), text)?;
+/// assert_eq!(config.head_dim(), 8);
+/// assert_eq!(config.rope_theta, 10_000.0);
+/// # Ok::<(), eef_llama::LlamaError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LlamaConfig {
+    /// Number of token ids.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Number of query heads.
+    pub num_attention_heads: usize,
+    /// Number of key and value heads; each serves a group of query heads. Without it, as many as
+    /// query heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_key_value_heads: Option<usize>,
+    /// Width of a head; without it, `hidden_size / num_attention_heads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Longest sequence, in tokens.
+    pub max_position_embeddings: usize,
+    /// Added to the mean square in normalisation.
+    #[serde(default = "default_epsilon")]
+    pub rms_norm_eps: f64,
+    /// Base of the rotary embedding's wavelengths.
+    #[serde(default = "default_theta")]
+    pub rope_theta: f64,
+    /// Whether the output layer is the embedding, transposed.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+    /// The other fields of `config.json`, as they were.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+fn default_epsilon() -> f64 {
+    1e-6
+}
+
+fn default_theta() -> f64 {
+    10_000.0
+}
+
+impl LlamaConfig {
+    /// Reads the text of a `config.json`; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// Where a field is missing or has a value that is impossible or not supported.
+    pub fn from_json(path: &Path, text: &str) -> Result<Self, LlamaError> {
+        let config: Self = serde_json::from_str(text).map_err(|error| {
+            LlamaError::ConfigSyntax { path: path.to_owned(), message: error.to_string() }
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The text of a `config.json` that transformers reads.
+    pub fn to_json(&self) -> String {
+        let mut config = self.clone();
+        let mut default = |name: &str, value: Value| {
+            config.other.entry(name.to_owned()).or_insert(value);
+        };
+        default("architectures", Value::from(vec!["LlamaForCausalLM"]));
+        default("model_type", Value::from("llama"));
+        default("hidden_act", Value::from("silu"));
+        default("torch_dtype", Value::from("float32"));
+        // Plain numbers, strings and maps with string keys: serialising them cannot fail.
+        let value = serde_json::to_value(&config).unwrap_or_default();
+        format!("{value:#}\n")
+    }
+
+    /// Checks that a model of this shape can be built.
+    ///
+    /// # Errors
+    ///
+    /// Names the first field that is impossible or not supported.
+    pub fn validate(&self) -> Result<(), LlamaError> {
+        let counts = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.n_key_value_heads()),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ];
+        // Beyond a billion, products of two fields could overflow; no real model is near it.
+        for (field, value) in counts {
+            check(field, value, value > 0 && value < 1 << 30, "between 1 and 2^30")?;
+        }
+        let heads = self.num_attention_heads;
+        if self.head_dim.is_none() {
+            let (hidden, divides) = (self.hidden_size, self.hidden_size % heads == 0);
+            check("hidden_size", hidden, divides, "a multiple of num_attention_heads")?;
+        }
+        let head_dim = self.head_dim();
+        let even = head_dim > 0 && head_dim % 2 == 0 && head_dim < 1 << 16;
+        check("head_dim", head_dim, even, "an even number: rotation works on pairs")?;
+        let key_value = self.n_key_value_heads();
+        let divides = heads % key_value == 0;
+        check("num_key_value_heads", key_value, divides, "a divisor of num_attention_heads")?;
+        let epsilon = self.rms_norm_eps;
+        let usable = epsilon > 0.0 && epsilon < 1.0;
+        check("rms_norm_eps", epsilon, usable, "a small positive number")?;
+        let theta = self.rope_theta;
+        check("rope_theta", theta, theta > 0.0 && theta.is_finite(), "a positive number")?;
+        self.refuse_unsupported()
+    }
+
+    /// Number of key and value heads.
+    pub fn n_key_value_heads(&self) -> usize {
+        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Width of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+
+    /// Number of weights.
+    pub fn n_parameters(&self) -> usize {
+        let (hidden, head_dim) = (self.hidden_size, self.head_dim());
+        let query = self.num_attention_heads * head_dim;
+        let key_value = self.n_key_value_heads() * head_dim;
+        let attention = hidden * (2 * query + 2 * key_value);
+        let layer = attention + 3 * hidden * self.intermediate_size + 2 * hidden;
+        let vocabulary = self.vocab_size * hidden * if self.tie_word_embeddings { 1 } else { 2 };
+        self.num_hidden_layers * layer + vocabulary + hidden
+    }
+
+    /// A field that changes the arithmetic and is not known here must not be ignored.
+    fn refuse_unsupported(&self) -> Result<(), LlamaError> {
+        let refused = |field: &'static str, allowed: &[Value], expected: &str| {
+            let found = self.other.get(field).unwrap_or(&Value::Null);
+            let fine = found.is_null() || allowed.contains(found);
+            check(field, found, fine, expected)
+        };
+        refused("model_type", &["llama".into(), "mistral".into()], "\"llama\" or \"mistral\"")?;
+        refused("hidden_act", &["silu".into(), "swish".into()], "\"silu\"")?;
+        refused("attention_bias", &[false.into()], "false: biases are not supported")?;
+        refused("mlp_bias", &[false.into()], "false: biases are not supported")?;
+        refused("rope_scaling", &[], "null: scaled rotary embeddings are not supported")?;
+        let window = self.other.get("sliding_window").and_then(Value::as_u64);
+        let window = window.map_or(usize::MAX, |n| n as usize);
+        let covers = window >= self.max_position_embeddings;
+        check("sliding_window", window, covers, "null, or at least max_position_embeddings")?;
+        let Some(rope) = self.other.get("rope_parameters").filter(|rope| !rope.is_null()) else {
+            return Ok(());
+        };
+        let kind = rope.get("rope_type").and_then(Value::as_str).unwrap_or("default");
+        let theta = rope.get("rope_theta").and_then(Value::as_f64).unwrap_or(self.rope_theta);
+        let same = kind == "default" && theta == self.rope_theta;
+        check("rope_parameters", rope, same, "the default type with rope_theta beside it")
+    }
+}
+
+fn check(
+    field: &'static str,
+    found: impl ToString,
+    fine: bool,
+    expected: &str,
+) -> Result<(), LlamaError> {
+    if fine {
+        return Ok(());
+    }
+    let (found, expected) = (found.to_string(), expected.to_owned());
+    Err(LlamaError::ConfigValue { field, found, expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &str = r#"{"model_type": "llama", "vocab_size": 100, "hidden_size": 32,
+        "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 128, "eos_token_id": [3, 7]}"#;
+
+    fn parse(text: &str) -> Result<LlamaConfig, LlamaError> {
+        LlamaConfig::from_json("config.json".as_ref(), text)
+    }
+
+    #[test]
+    fn unused_fields_survive() {
+        let config = parse(TINY).unwrap();
+        let again = parse(&config.to_json()).unwrap();
+        assert_eq!(again.other["eos_token_id"], serde_json::json!([3, 7]));
+        assert_eq!(again.to_json(), config.to_json());
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let cases = [
+            ("\"hidden_size\": 32", "\"hidden_size\": 0", "hidden_size is 0"),
+            ("\"hidden_size\": 32", "\"hidden_size\": 33", "multiple of num_attention_heads"),
+            ("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3", "num_key_value_heads"),
+            ("\"num_key_value_heads\": 2", "\"head_dim\": 7", "head_dim is 7"),
+            ("\"num_key_value_heads\": 2", "\"rms_norm_eps\": 0", "rms_norm_eps"),
+            ("\"num_key_value_heads\": 2", "\"attention_bias\": true", "attention_bias is true"),
+            ("\"num_key_value_heads\": 2", "\"sliding_window\": 16", "sliding_window is 16"),
+            ("\"num_key_value_heads\": 2", "\"rope_scaling\": {\"factor\": 8}", "rope_scaling"),
+            ("\"llama\"", "\"gpt2\"", "model_type is \"gpt2\""),
+            ("\"vocab_size\": 100,", "", "missing field `vocab_size`"),
+            ("100", "\"many\"", "config.json: invalid type"),
+        ];
+        for (from, to, expected) in cases {
+            assert!(TINY.contains(from));
+            let message = parse(&TINY.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(message.contains(expected), "{expected:?} not in {message:?}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+
+use eef_weights::WeightsError;
+
+/// What can go wrong with a model or its generation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LlamaError {
+    /// A model's files are missing, cut short, or do not fit its configuration.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// `config.json` does not parse or lacks a field.
+    #[error("{}: {message}", path.display())]
+    ConfigSyntax {
+        /// The file, or a name for the text that was read.
+        path: PathBuf,
+        /// The parser's message.
+        message: String,
+    },
+    /// A field of the configuration has a value that no model can have, or that is not supported.
+    #[error("config.json: {field} is {found}, expected {expected}")]
+    ConfigValue {
+        /// The field, as `config.json` spells it.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What is possible.
+        expected: String,
+    },
+    /// A batch is empty, or holds a token or a length that the model does not take.
+    #[error("batch: {what} is {found}, expected {expected}")]
+    Batch {
+        /// Which part of the batch.
+        what: &'static str,
+        /// Its value.
+        found: usize,
+        /// What is possible.
+        expected: String,
+    },
+    /// A generation request that cannot be served.
+    #[error("request for sequence {sequence}: {reason}")]
+    Request {
+        /// The sequence.
+        sequence: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A device that is not known, not compiled in, or not there.
+    #[error("device {name:?}: {reason}")]
+    Device {
+        /// The name that was asked for.
+        name: String,
+        /// Why it cannot be had, and what can.
+        reason: String,
+    },
+}

@@ -1,0 +1,140 @@
+use crate::ops::simd::{exponentials, maximum, sum_of_exponentials, vectorised};
+use crate::random::Draws;
+
+/// How the next token is chosen from logits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) temperature: f32,
+    pub(crate) top_p: f32,
+    pub(crate) seed: u64,
+    /// Which token of the answer this is.
+    pub(crate) index: usize,
+}
+
+/// The chosen token and its log-probability at temperature 1.
+pub(crate) fn sample(logits: &[f32], choice: Choice) -> (u32, f32) {
+    let mut normaliser = [0.0];
+    log_normaliser(logits, &mut normaliser);
+    let token = if choice.temperature == 0.0 {
+        likeliest(logits)
+    } else {
+        let mut weights = logits.to_vec();
+        scaled_exponentials(&mut weights, 1.0 / choice.temperature);
+        let draw = Draws::new(choice.seed, choice.index as u64).uniform();
+        if choice.top_p < 1.0 {
+            draw_from_likeliest(&weights, f64::from(choice.top_p), draw)
+        } else {
+            draw_from(weights.iter().copied().enumerate(), draw)
+        }
+    };
+    (token as u32, logits[token] - normaliser[0])
+}
+
+/// The first of the largest values.
+fn likeliest(logits: &[f32]) -> usize {
+    let better = |best: usize, at: usize| if logits[at] > logits[best] { at } else { best };
+    (1..logits.len()).fold(0, better)
+}
+
+/// The item at a share of `draw` of the total weight.
+fn draw_from(weights: impl Iterator<Item = (usize, f32)> + Clone, draw: f64) -> usize {
+    let total: f64 = weights.clone().map(|(_, weight)| f64::from(weight)).sum();
+    let mut left = draw * total;
+    let mut last = 0;
+    for (item, weight) in weights {
+        // The last item with any weight is the answer where rounding leaves a remainder.
+        if weight > 0.0 {
+            last = item;
+        }
+        left -= f64::from(weight);
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
+}
+
+fn draw_from_likeliest(weights: &[f32], top_p: f64, draw: f64) -> usize {
+    let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+    let mut order: Vec<usize> = (0..weights.len()).collect();
+    order.sort_unstable_by(|a, b| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b)));
+    let mut covered = 0.0;
+    let reached = order.iter().position(|token| {
+        covered += f64::from(weights[*token]);
+        covered >= top_p * total
+    });
+    order.truncate(reached.map_or(order.len(), |at| at + 1));
+    draw_from(order.iter().map(|token| (*token, weights[*token])), draw)
+}
+
+vectorised! {
+    fn log_normaliser(logits: &[f32], result: &mut [f32; 1]) {
+        let largest = maximum(logits);
+        result[0] = largest + sum_of_exponentials(logits, largest).ln();
+    }
+
+    fn scaled_exponentials(logits: &mut [f32], factor: f32) {
+        let largest = maximum(logits) * factor;
+        for logit in logits.iter_mut() {
+            *logit *= factor;
+        }
+        exponentials(logits, largest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 5] = [1.0, 2.0, 0.5, 2.0, -3.0];
+
+    fn choose(temperature: f32, top_p: f32, seed: u64) -> (u32, f32) {
+        sample(&LOGITS, Choice { temperature, top_p, seed, index: 0 })
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_the_largest() {
+        let (token, log_probability) = choose(0.0, 1.0, 0);
+        assert_eq!(token, 1);
+        let total: f32 = LOGITS.iter().map(|x| x.exp()).sum();
+        assert!((log_probability - (2.0 - total.ln())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn frequencies_follow_the_temperature() {
+        for temperature in [0.5, 1.0, 2.0] {
+            let weight = |x: f32| f64::from(x / temperature).exp();
+            let total: f64 = LOGITS.iter().map(|x| weight(*x)).sum();
+            let mut counts = [0u32; 5];
+            for seed in 0..20_000 {
+                counts[choose(temperature, 1.0, seed).0 as usize] += 1;
+            }
+            for (count, logit) in counts.iter().zip(LOGITS) {
+                let (found, expected) = (f64::from(*count) / 20_000.0, weight(logit) / total);
+                assert!((found - expected).abs() < 0.015, "{found} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn top_p_keeps_the_fewest_that_reach_it() {
+        // The two largest have 0.39 each, the next 0.14.
+        let tokens = |top_p| {
+            let drawn = (0..500).map(|seed| choose(1.0, top_p, seed).0);
+            drawn.collect::<std::collections::BTreeSet<u32>>()
+        };
+        assert_eq!(tokens(0.3), [1].into());
+        assert_eq!(tokens(0.7), [1, 3].into());
+        assert_eq!(tokens(0.9), [0, 1, 3].into());
+    }
+
+    #[test]
+    fn the_same_seed_and_index_draw_the_same() {
+        let at = |seed, index| {
+            sample(&[0.0; 1000], Choice { temperature: 1.0, top_p: 1.0, seed, index }).0
+        };
+        assert_eq!(at(3, 4), at(3, 4));
+        assert_ne!(at(3, 4), at(3, 5));
+        assert_ne!(at(3, 4), at(4, 4));
+    }
+}

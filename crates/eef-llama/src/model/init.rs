@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::model::layer::heads;
+use crate::model::{Layer, Llama, Shape};
+use crate::ops::Rotary;
+use crate::random::Draws;
+use crate::{LlamaConfig, LlamaError};
+
+/// Standard deviation of random weights, as LLaMA's `initializer_range`.
+const INITIAL_DEVIATION: f64 = 0.02;
+
+impl LlamaConfig {
+    /// A model of some hundred thousand weights, for tests and examples.
+    pub fn tiny(vocab_size: usize) -> Self {
+        Self {
+            vocab_size,
+            hidden_size: 64,
+            intermediate_size: 128,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: Some(2),
+            head_dim: None,
+            max_position_embeddings: 512,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            tie_word_embeddings: true,
+            other: serde_json::Map::new(),
+        }
+    }
+}
+
+impl Llama {
+    /// A model with random weights: normal with deviation 0.02, gains of 1. The same seed gives
+    /// the same weights on every machine.
+    ///
+    /// # Errors
+    ///
+    /// Where the configuration is not one of a possible model.
+    pub fn init(config: &LlamaConfig, seed: u64, device: &Device) -> Result<Self, LlamaError> {
+        let mut tensor_index = 0;
+        Self::build(config, device, |_, sides| {
+            let n = sides.iter().product();
+            if sides.len() == 1 {
+                return Ok(vec![1.0; n]);
+            }
+            tensor_index += 1;
+            Ok(normal_values(Draws::new(seed, tensor_index), n))
+        })
+    }
+
+    /// Assembles a model from Hugging Face's tensors: `read` is asked for each by name and shape,
+    /// linear layers as `[outputs, inputs]`.
+    pub(crate) fn build(
+        config: &LlamaConfig,
+        device: &Device,
+        mut read: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, LlamaError>,
+    ) -> Result<Self, LlamaError> {
+        config.validate()?;
+        let (hidden, inner, vocab) =
+            (config.hidden_size, config.intermediate_size, config.vocab_size);
+        let heads = heads(config);
+        let (query, key_value) = (heads.n_query * heads.dim, heads.n_key_value * heads.dim);
+        let vector = |values: Vec<f32>| {
+            let n = values.len();
+            parameter::<1>(values, [n], device)
+        };
+
+        let embedding = read("model.embed_tokens.weight", &[vocab, hidden])?;
+        let mut layers = Vec::with_capacity(config.num_hidden_layers.min(1024));
+        for index in 0..config.num_hidden_layers {
+            let mut read = |name: &str, sides: &[usize]| {
+                read(&format!("model.layers.{index}.{name}.weight"), sides)
+            };
+            let attention_norm = vector(read("input_layernorm", &[hidden])?);
+            // Rows of [outputs, inputs] matrices follow each other, so that joining outputs is
+            // joining values; one transposition then gives [inputs, outputs].
+            let mut qkv = read("self_attn.q_proj", &[query, hidden])?;
+            qkv.extend(read("self_attn.k_proj", &[key_value, hidden])?);
+            qkv.extend(read("self_attn.v_proj", &[key_value, hidden])?);
+            let output = read("self_attn.o_proj", &[hidden, query])?;
+            let feed_forward_norm = vector(read("post_attention_layernorm", &[hidden])?);
+            let mut gate_up = read("mlp.gate_proj", &[inner, hidden])?;
+            gate_up.extend(read("mlp.up_proj", &[inner, hidden])?);
+            let down = read("mlp.down_proj", &[hidden, inner])?;
+            layers.push(Layer {
+                attention_norm,
+                qkv: linear(&qkv, heads.qkv_width(), hidden, device),
+                output: linear(&output, hidden, query, device),
+                feed_forward_norm,
+                gate_up: linear(&gate_up, 2 * inner, hidden, device),
+                down: linear(&down, hidden, inner, device),
+            });
+        }
+        let norm = vector(read("model.norm.weight", &[hidden])?);
+        let head = if config.tie_word_embeddings {
+            None
+        } else {
+            let head = read("lm_head.weight", &[vocab, hidden])?;
+            Some(linear(&head, vocab, hidden, device))
+        };
+        let rotary = Rotary::new(heads.dim, config.max_position_embeddings, config.rope_theta);
+        Ok(Self {
+            embedding: parameter::<2>(embedding, [vocab, hidden], device),
+            layers,
+            norm,
+            head,
+            shape: Arc::new(Shape { config: config.clone(), rotary }),
+        })
+    }
+}
+
+/// `[outputs, inputs]` values as a parameter of shape `[inputs, outputs]`.
+fn linear(values: &[f32], outputs: usize, inputs: usize, device: &Device) -> Param<Tensor<2>> {
+    parameter::<2>(transpose(values, outputs, inputs), [inputs, outputs], device)
+}
+
+/// `[rows, columns]` values as `[columns, rows]`.
+pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let columns_first = (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c));
+    columns_first.map(|at| values[at]).collect()
+}
+
+fn parameter<const D: usize>(
+    values: Vec<f32>,
+    sides: [usize; D],
+    device: &Device,
+) -> Param<Tensor<D>> {
+    Param::from_data(TensorData::new(values, sides), device)
+}
+
+/// Sums of twelve uniform draws have variance 1 and are all but normal. They need additions only:
+/// logarithms and sines differ between machines in their last bit.
+fn normal_values(mut draws: Draws, n: usize) -> Vec<f32> {
+    let normal = |draws: &mut Draws| (0..12).map(|_| draws.uniform()).sum::<f64>() - 6.0;
+    (0..n).map(|_| (normal(&mut draws) * INITIAL_DEVIATION) as f32).collect()
+}

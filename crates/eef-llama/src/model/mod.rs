@@ -1,0 +1,102 @@
+//! The module, and its way from and to files.
+
+mod files;
+mod init;
+mod layer;
+
+use std::sync::Arc;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::ops::{Rotary, rms_norm};
+use crate::{LlamaConfig, LlamaError, Packed};
+
+pub(crate) use layer::{Layer, heads};
+
+/// A LLaMA-family language model.
+///
+/// Clones share their weights until one of them is trained.
+#[derive(Module, Debug)]
+pub struct Llama {
+    /// `[vocab_size, hidden_size]`
+    pub(crate) embedding: Param<Tensor<2>>,
+    pub(crate) layers: Vec<Layer>,
+    /// `[hidden_size]`
+    pub(crate) norm: Param<Tensor<1>>,
+    /// `[hidden_size, vocab_size]`; none where the embedding is the output layer too.
+    pub(crate) head: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    pub(crate) shape: Arc<Shape>,
+}
+
+/// What all clones of a model share and training leaves alone.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) config: LlamaConfig,
+    pub(crate) rotary: Rotary,
+}
+
+impl Llama {
+    /// The shape of the model.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.shape.config
+    }
+
+    /// Runs packed sequences up to the last normalisation: what the output layer reads.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[n_tokens, hidden_size]`; row `i` belongs to `batch.tokens()[i]`
+    ///
+    /// # Errors
+    ///
+    /// Where a token is beyond the vocabulary, or a sequence longer than the model can place.
+    pub fn forward_hidden(&self, batch: &Packed) -> Result<Tensor<2>, LlamaError> {
+        let Shape { config, rotary } = &*self.shape;
+        self.check(batch.tokens())?;
+        let longest = batch.lengths().iter().copied().max().unwrap_or(0);
+        if longest > config.max_position_embeddings {
+            let expected = format!("at most {} tokens", config.max_position_embeddings);
+            return Err(LlamaError::Batch { what: "longest length", found: longest, expected });
+        }
+        let mut x = self.embed(batch.tokens());
+        for layer in &self.layers {
+            x = layer.forward(x, config, rotary, batch.lengths());
+        }
+        Ok(rms_norm(x, self.norm.val(), config.rms_norm_eps))
+    }
+
+    /// The output layer.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[n, hidden_size]`, output: `[n, vocab_size]`
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        match &self.head {
+            Some(head) => hidden.matmul(head.val()),
+            None => hidden.matmul(self.embedding.val().transpose()),
+        }
+    }
+
+    pub(crate) fn embed(&self, tokens: &[u32]) -> Tensor<2> {
+        let ids: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
+        let embedding = self.embedding.val();
+        let ids = TensorData::new(ids, [tokens.len()]);
+        let ids = Tensor::<1, Int>::from_data(ids, &embedding.device());
+        embedding.select(0, ids)
+    }
+
+    /// Checks that every token is in the vocabulary.
+    pub(crate) fn check(&self, tokens: &[u32]) -> Result<(), LlamaError> {
+        let n = self.shape.config.vocab_size;
+        match tokens.iter().find(|token| **token as usize >= n) {
+            None => Ok(()),
+            Some(token) => Err(LlamaError::Batch {
+                what: "a token id",
+                found: *token as usize,
+                expected: format!("less than vocab_size, {n}"),
+            }),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The operations between matrix products: one entry each, which picks the fused CPU kernel or the
+//! composition of Burn's operations.
+
+mod attention;
+mod cross_entropy;
+mod kernel;
+mod rms_norm;
+mod rotary;
+pub(crate) mod simd;
+mod swiglu;
+#[cfg(test)]
+mod testing;
+
+pub(crate) use attention::{Heads, packed_attention};
+pub use cross_entropy::cross_entropy;
+pub(crate) use rms_norm::rms_norm;
+pub(crate) use rotary::{Direction, Rotary};
+pub(crate) use swiglu::swiglu;

@@ -1,0 +1,247 @@
+//! What must not change what is generated: batching, caching, turns, shared prefixes.
+
+use std::collections::BTreeMap;
+
+use eef_llama::{
+    Completion, Finish, Generator, GeneratorConfig, Llama, LlamaConfig, LlamaError, Packed,
+    Request, device,
+};
+
+const VOCABULARY: usize = 40;
+
+fn model(seed: u64) -> Llama {
+    let config = LlamaConfig { num_key_value_heads: Some(2), ..LlamaConfig::tiny(VOCABULARY) };
+    let model = Llama::init(&config, seed, &device("cpu").unwrap()).unwrap();
+    // Random weights of deviation 0.02 make logits that all but tie; sharpen them.
+    sharpen(model)
+}
+
+/// Scales all weights up, through a file as any user could.
+fn sharpen(model: Llama) -> Llama {
+    let directory = tempfile::tempdir().unwrap();
+    model.save(directory.path()).unwrap();
+    let checkpoint = eef_weights::Checkpoint::open(directory.path()).unwrap();
+    let config = checkpoint.config_text().to_owned();
+    let tensors: Vec<_> = checkpoint
+        .names()
+        .map(|name| {
+            let shape = checkpoint.shape(name).unwrap().to_vec();
+            let factor = if shape.len() == 2 { 8.0 } else { 1.0 };
+            let values = checkpoint.read(name, &shape).unwrap();
+            let values: Vec<f32> = values.into_iter().map(|x| x * factor).collect();
+            eef_weights::NamedTensor::new(name.to_owned(), shape, values)
+        })
+        .collect();
+    let sharp = directory.path().join("sharp");
+    eef_weights::write_checkpoint(&sharp, &config, &tensors).unwrap();
+    Llama::load(&sharp, &device("cpu").unwrap()).unwrap()
+}
+
+fn generator(max_sequences: usize) -> Generator {
+    let config = GeneratorConfig { max_sequences, ..GeneratorConfig::default() };
+    Generator::new(model(1), config).unwrap()
+}
+
+fn prompt(sequence: u64, length: usize) -> Vec<u32> {
+    (0..length as u64).map(|i| ((i * 7 + sequence * 13 + i * i * sequence) % 40) as u32).collect()
+}
+
+fn run_all(generator: &mut Generator) -> BTreeMap<u64, Completion> {
+    let mut done = BTreeMap::new();
+    loop {
+        let completions = generator.advance().unwrap();
+        if completions.is_empty() {
+            return done;
+        }
+        for completion in completions {
+            assert!(done.insert(completion.sequence, completion).is_none());
+        }
+    }
+}
+
+/// Logits after the last of these tokens, without a cache.
+fn logits(model: &Llama, tokens: &[u32]) -> Vec<f32> {
+    let hidden = model.forward_hidden(&Packed::new([tokens]).unwrap()).unwrap();
+    let last = hidden.narrow(0, tokens.len() - 1, 1);
+    model.logits(last).into_data().iter::<f32>().collect()
+}
+
+fn log_probability(logits: &[f32], token: u32) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    logits[token as usize] - largest - sum.ln()
+}
+
+fn assert_close(a: &Completion, b: &Completion) {
+    assert_eq!((a.sequence, &a.tokens, a.finish), (b.sequence, &b.tokens, b.finish));
+    assert_eq!(a.log_probabilities.len(), a.tokens.len());
+    for (a, b) in a.log_probabilities.iter().zip(&b.log_probabilities) {
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+}
+
+#[test]
+fn greedy_answers_are_the_likeliest_tokens_of_the_full_forward_pass() {
+    let mut generator = generator(4);
+    let tokens = prompt(3, 37);
+    generator.submit(Request::greedy(3, tokens.clone(), 12)).unwrap();
+    let completion = run_all(&mut generator).remove(&3).unwrap();
+    let mut all = tokens;
+    let mut distinct = std::collections::BTreeSet::new();
+    for (token, found) in completion.tokens.iter().zip(&completion.log_probabilities) {
+        let logits = logits(generator.model(), &all);
+        let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        assert!(best - logits[*token as usize] < 1e-4);
+        assert!((log_probability(&logits, *token) - found).abs() < 1e-4);
+        distinct.insert(*token);
+        all.push(*token);
+    }
+    assert_eq!(completion.tokens.len(), 12);
+    assert!(distinct.len() > 2, "a model that repeats itself tests little: {distinct:?}");
+    assert_eq!(generator.tokens(3), Some(all.as_slice()));
+}
+
+#[test]
+fn batches_give_what_single_sequences_give() {
+    let request = |sequence: u64| Request {
+        temperature: if sequence % 3 == 0 { 0.0 } else { 1.0 },
+        top_p: if sequence % 3 == 1 { 0.9 } else { 1.0 },
+        seed: sequence + 100,
+        ..Request::greedy(sequence, prompt(sequence, 1 + 5 * sequence as usize), 10)
+    };
+    let mut together = generator(5);
+    for sequence in 0..12 {
+        together.submit(request(sequence)).unwrap();
+    }
+    let batched = run_all(&mut together);
+    assert_eq!(batched.len(), 12);
+    for (sequence, expected) in batched {
+        let mut alone = generator(1);
+        alone.submit(request(sequence)).unwrap();
+        assert_close(&expected, &run_all(&mut alone)[&sequence]);
+    }
+}
+
+#[test]
+fn a_turn_continues_as_if_computed_from_scratch() {
+    let mut turns = generator(2);
+    let mut all = prompt(1, 9);
+    turns.submit(Request::greedy(1, all.clone(), 4)).unwrap();
+    for turn in 0..5 {
+        let answer = run_all(&mut turns).remove(&1).unwrap();
+        let mut scratch = generator(2);
+        scratch.submit(Request::greedy(7, all.clone(), 4)).unwrap();
+        let expected = run_all(&mut scratch).remove(&7).unwrap();
+        assert_close(&answer, &Completion { sequence: 1, ..expected });
+        let next = prompt(turn + 20, 1 + turn as usize);
+        all.extend(answer.tokens);
+        all.extend(&next);
+        turns.submit(Request::greedy(1, next, 4)).unwrap();
+    }
+}
+
+#[test]
+fn shared_prefixes_change_nothing() {
+    let shared = prompt(5, 40);
+    let request = |sequence: u64| {
+        let mut tokens = shared[..20 + 3 * sequence as usize].to_vec();
+        tokens.extend(prompt(sequence, sequence as usize));
+        Request::greedy(sequence, tokens, 6)
+    };
+    // Small steps, so that some sequences wait for others.
+    let config = GeneratorConfig { prefill_tokens: 16, ..GeneratorConfig::default() };
+    let mut together = Generator::new(model(1), config).unwrap();
+    for sequence in 0..7 {
+        together.submit(request(sequence)).unwrap();
+    }
+    let found = run_all(&mut together);
+    assert_eq!(found.len(), 7);
+    for (sequence, completion) in &found {
+        let mut alone = generator(1);
+        alone.submit(request(*sequence)).unwrap();
+        assert_close(completion, &run_all(&mut alone)[sequence]);
+    }
+    // One that was opened later shares with those that are still open, and is the same again.
+    together.submit(Request { sequence: 9, ..request(3) }).unwrap();
+    let later = run_all(&mut together).remove(&9).unwrap();
+    assert_close(&found[&3], &Completion { sequence: 3, ..later });
+}
+
+#[test]
+fn the_same_calls_give_the_same_bytes() {
+    let run = || {
+        let mut generator = generator(3);
+        for sequence in 0..8 {
+            let request = Request::greedy(sequence, prompt(sequence, 11), 9);
+            generator.submit(Request { temperature: 0.7, seed: sequence, ..request }).unwrap();
+        }
+        run_all(&mut generator)
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn answers_end_where_they_should() {
+    let mut free = generator(1);
+    free.submit(Request::greedy(0, prompt(0, 8), 10)).unwrap();
+    let tokens = run_all(&mut free).remove(&0).unwrap().tokens;
+    let stop = tokens[4];
+    let first = tokens.iter().position(|token| *token == stop).unwrap();
+
+    let config = GeneratorConfig {
+        stop_tokens: vec![stop],
+        context_length: Some(8 + tokens.len()),
+        ..GeneratorConfig::default()
+    };
+    let mut generator = Generator::new(model(1), config).unwrap();
+    generator.submit(Request::greedy(0, prompt(0, 8), 10)).unwrap();
+    let stopped = run_all(&mut generator).remove(&0).unwrap();
+    assert_eq!((stopped.tokens.as_slice(), stopped.finish), (&tokens[..=first], Finish::Stop));
+
+    let config = GeneratorConfig { context_length: Some(12), ..GeneratorConfig::default() };
+    let mut generator = Generator::new(model(1), config).unwrap();
+    generator.submit(Request::greedy(0, prompt(0, 8), 10)).unwrap();
+    let full = run_all(&mut generator).remove(&0).unwrap();
+    assert_eq!((full.tokens.as_slice(), full.finish), (&tokens[..4], Finish::ContextFull));
+    // No room for another token: the sequence is left as it is.
+    generator.submit(Request::greedy(0, vec![1], 1)).unwrap();
+    let refused = run_all(&mut generator).remove(&0).unwrap();
+    assert_eq!((refused.tokens.len(), refused.finish), (0, Finish::ContextFull));
+    assert_eq!(generator.tokens(0).unwrap().len(), 12);
+    generator.close(0);
+    assert_eq!(generator.tokens(0), None);
+}
+
+#[test]
+fn impossible_requests_are_refused() {
+    let mut generator = generator(1);
+    let good = Request::greedy(0, vec![1], 3);
+    let bad = [
+        Request { tokens: vec![], ..good.clone() },
+        Request { tokens: vec![40], ..good.clone() },
+        Request { max_new_tokens: 0, ..good.clone() },
+        Request { temperature: -1.0, ..good.clone() },
+        Request { temperature: f32::NAN, ..good.clone() },
+        Request { top_p: 0.0, ..good.clone() },
+        Request { top_p: 1.5, ..good.clone() },
+    ];
+    for request in bad {
+        assert!(generator.submit(request.clone()).is_err(), "{request:?}");
+    }
+    generator.submit(good.clone()).unwrap();
+    let twice = generator.submit(good).unwrap_err();
+    assert!(matches!(twice, LlamaError::Request { sequence: 0, .. }), "{twice}");
+    // A turn may bring no tokens of its own: the last one has not been read yet.
+    run_all(&mut generator);
+    generator.submit(Request::greedy(0, vec![], 3)).unwrap();
+    assert_eq!(run_all(&mut generator)[&0].tokens.len(), 3);
+    assert!(generator.advance().unwrap().is_empty());
+}
+
+#[test]
+fn a_generator_moves_between_threads() {
+    let mut generator = generator(1);
+    generator.submit(Request::greedy(0, vec![1], 3)).unwrap();
+    let done = std::thread::spawn(move || run_all(&mut generator)).join().unwrap();
+    assert_eq!(done[&0].tokens.len(), 3);
+}

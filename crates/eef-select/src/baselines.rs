@@ -1,0 +1,100 @@
+//! The training sets of the baselines.
+//!
+//! A trajectory without actions teaches nothing and is left out of each.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use eef_core::{Action, ExpertName, Origin, StateKey, TaskId, Trajectory, TrajectoryId};
+
+use crate::Solution;
+
+/// Behaviour cloning (Algorithm 1, lines 3 and 4; SFT pos): the positive trajectories of the named
+/// experts, all actions trained, in the order given.
+pub fn behaviour_cloning(trajectories: &[Arc<Trajectory>], names: &[ExpertName]) -> Vec<Solution> {
+    by_experts(trajectories, names)
+        .filter(|trajectory| trajectory.is_positive())
+        .map(whole)
+        .collect()
+}
+
+/// SFT all: every trajectory of the named experts, whatever its reward, in the order given.
+pub fn all_experts(trajectories: &[Arc<Trajectory>], names: &[ExpertName]) -> Vec<Solution> {
+    by_experts(trajectories, names).map(whole).collect()
+}
+
+/// Rejection sampling without balance: every positive trajectory, in the order given. Tasks with
+/// many positives weigh more.
+pub fn rejection_all(trajectories: &[Arc<Trajectory>]) -> Vec<Solution> {
+    with_actions(trajectories)
+        .filter(|trajectory| trajectory.is_positive())
+        .map(whole)
+        .collect()
+}
+
+/// DART-Uniform (the paper's RFT rows): up to `n_per_task` positive trajectories of every solved
+/// task with different action sequences, in the order of the tasks.
+///
+/// The paper draws them at random; here the newest round goes first (closest to the current
+/// policy), then the fewest expert actions, the fewest actions, the smallest id, so that no seed is
+/// needed. Of trajectories with equal actions the first in this order stands for all.
+pub fn dart_uniform(trajectories: &[Arc<Trajectory>], n_per_task: usize) -> Vec<Solution> {
+    let mut by_task: BTreeMap<&TaskId, Vec<&Trajectory>> = BTreeMap::new();
+    for trajectory in with_actions(trajectories).filter(|trajectory| trajectory.is_positive()) {
+        by_task
+            .entry(&trajectory.task)
+            .or_default()
+            .push(trajectory);
+    }
+    let mut solutions = Vec::new();
+    for mut positives in by_task.into_values() {
+        positives.sort_by_key(|trajectory| newest_first(trajectory));
+        let mut seen = BTreeSet::new();
+        let distinct = positives
+            .into_iter()
+            .filter(|trajectory| seen.insert(actions(trajectory)));
+        solutions.extend(distinct.take(n_per_task).map(whole));
+    }
+    solutions
+}
+
+fn by_experts<'a>(
+    trajectories: &'a [Arc<Trajectory>],
+    names: &'a [ExpertName],
+) -> impl Iterator<Item = &'a Trajectory> {
+    with_actions(trajectories).filter(|trajectory| match &trajectory.origin {
+        Origin::Expert { name } => names.contains(name),
+        Origin::Rollout { .. } => false,
+    })
+}
+
+fn with_actions(trajectories: &[Arc<Trajectory>]) -> impl Iterator<Item = &Trajectory> {
+    trajectories
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|trajectory| !trajectory.steps.is_empty())
+}
+
+fn whole(trajectory: &Trajectory) -> Solution {
+    let state = StateKey::initial(&trajectory.task);
+    Solution {
+        state,
+        trajectory: trajectory.id,
+        train_from: 0,
+    }
+}
+
+fn newest_first(trajectory: &Trajectory) -> (Reverse<u32>, usize, usize, TrajectoryId) {
+    let round = Reverse(trajectory.origin.round());
+    (
+        round,
+        trajectory.n_expert_actions(),
+        trajectory.n_actions(),
+        trajectory.id,
+    )
+}
+
+fn actions(trajectory: &Trajectory) -> Vec<&Action> {
+    trajectory.steps.iter().map(|step| &step.action).collect()
+}

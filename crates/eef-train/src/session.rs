@@ -1,0 +1,309 @@
+//! One training under way.
+
+use std::time::Instant;
+
+use eef_core::{Seed, TrainSummary};
+use eef_llama::Llama;
+
+use crate::adamw::{AdamW, Update};
+use crate::checkpoint::{Checkpoint, CheckpointDirectory, Position};
+use crate::forward::forward_backward;
+use crate::gradients::{FlatGradients, clip_factor};
+use crate::metrics::MetricsFile;
+use crate::order::{epoch_order, micro_batches};
+use crate::weights::{flatten, unflatten};
+use crate::workers::Workers;
+use crate::{
+    Schedule, StepReport, TrainConfig, TrainError, TrainExample, TrainObserver, TrainStart,
+};
+
+/// Steps in a row without finite loss and gradients after which training gives up.
+const NOT_FINITE_LIMIT: u32 = 3;
+
+/// A training under way; the model goes through its hands by value, so that nobody else holds the
+/// weights when the optimiser changes them.
+pub(crate) struct Session<'a> {
+    config: &'a TrainConfig,
+    examples: &'a [TrainExample],
+    workers: Workers,
+    optimiser: AdamW,
+    /// How far it is.
+    pub position: Position,
+    pub n_steps: u64,
+    n_steps_per_epoch: u64,
+    n_warmup: u64,
+    /// The order of one epoch, remembered with its number.
+    order: (usize, Vec<usize>),
+    /// The step, counted from 0, whose gradients a test spoils.
+    #[cfg(test)]
+    spoiled_step: Option<u64>,
+}
+
+impl<'a> Session<'a> {
+    pub fn started(
+        config: &'a TrainConfig,
+        examples: &'a [TrainExample],
+        n_parameters: usize,
+        fingerprint: String,
+    ) -> Result<Self, TrainError> {
+        let n_steps = config.n_steps(examples.len());
+        let seed = Seed::new(config.seed);
+        Ok(Self {
+            config,
+            examples,
+            workers: Workers::new(config.resolved_workers())?,
+            optimiser: AdamW::new(n_parameters),
+            position: Position { fingerprint, n_parameters, ..Position::default() },
+            n_steps,
+            n_steps_per_epoch: examples.len().div_ceil(config.batch_size) as u64,
+            n_warmup: Schedule::n_warmup(config.warmup_fraction, n_steps),
+            order: (0, epoch_order(examples.len(), seed, 0)),
+            #[cfg(test)]
+            spoiled_step: None,
+        })
+    }
+
+    pub fn restored(
+        config: &'a TrainConfig,
+        examples: &'a [TrainExample],
+        model: Llama,
+        checkpoint: Checkpoint,
+    ) -> Result<(Llama, Self), TrainError> {
+        let Checkpoint { position, weights, moment_1, moment_2 } = checkpoint;
+        let mut session = Self::started(config, examples, 0, String::new())?;
+        session.optimiser = AdamW { moment_1, moment_2, n_updates: position.n_updates };
+        session.position = position;
+        Ok((unflatten(model, &weights), session))
+    }
+
+    pub fn start(&self) -> TrainStart {
+        TrainStart {
+            n_steps_done: self.position.step,
+            n_steps: self.n_steps,
+            n_steps_per_epoch: self.n_steps_per_epoch,
+            n_epochs: self.config.n_epochs,
+            n_parameters: self.position.n_parameters,
+        }
+    }
+
+    pub fn summary(&self) -> TrainSummary {
+        TrainSummary {
+            n_steps: self.position.step,
+            n_tokens: self.position.n_tokens,
+            n_trained_tokens: self.position.n_trained_tokens,
+            epoch_losses: self.position.epoch_losses.clone(),
+        }
+    }
+
+    /// Every step that is left.
+    pub fn run(
+        &mut self,
+        mut model: Llama,
+        checkpoints: &CheckpointDirectory,
+        mut metrics: MetricsFile,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<Llama, TrainError> {
+        let every = self.config.checkpoint_every_steps;
+        let mut n_saved = self.position.step;
+        while self.position.step < self.n_steps {
+            if observer.should_stop() {
+                if n_saved < self.position.step {
+                    checkpoints.save(&self.checkpoint(&model)?)?;
+                }
+                let (step, n_steps) = (self.position.step, self.n_steps);
+                return Err(TrainError::Interrupted { step, n_steps });
+            }
+            let report;
+            (model, report) = self.step(model)?;
+            metrics.append(&report)?;
+            observer.stepped(&report);
+            if self.position.n_not_finite >= NOT_FINITE_LIMIT {
+                return Err(TrainError::NotFinite {
+                    step: report.step,
+                    n_steps: self.position.n_not_finite,
+                    loss: report.loss,
+                });
+            }
+            let epoch_ended = self.position.step.is_multiple_of(self.n_steps_per_epoch);
+            if epoch_ended {
+                observer.epoch_ended(report.epoch, self.end_epoch());
+            }
+            // Not while steps fail: the last good checkpoint stays.
+            let is_due = epoch_ended || (every > 0 && self.position.step.is_multiple_of(every));
+            if is_due && self.position.n_not_finite == 0 {
+                checkpoints.save(&self.checkpoint(&model)?)?;
+                n_saved = self.position.step;
+            }
+        }
+        Ok(model)
+    }
+
+    /// One optimiser step.
+    fn step(&mut self, mut model: Llama) -> Result<(Llama, StepReport), TrainError> {
+        let begun = Instant::now();
+        let epoch = (self.position.step / self.n_steps_per_epoch) as usize;
+        let batch = self.batch(epoch);
+        let n_trained: usize = batch.iter().map(|&i| self.examples[i].n_trained()).sum();
+        let n_tokens: usize = batch.iter().map(|&i| self.examples[i].n_tokens()).sum();
+        let (loss_sum, gradients) = self.gradients(&model, &batch, n_trained)?;
+        #[cfg(test)]
+        let gradients = self.spoil(gradients);
+        let loss = loss_sum / n_trained as f64;
+        let gradient_norm = gradients.norm();
+        let factor = self.config.schedule.factor(self.position.step, self.n_steps, self.n_warmup);
+        let learning_rate = self.config.learning_rate * factor;
+        let is_finite = loss.is_finite() && gradient_norm.is_finite();
+        if is_finite {
+            let update = Update {
+                gradients: &gradients,
+                clip: clip_factor(gradient_norm, self.config.max_gradient_norm),
+                learning_rate,
+                config: &self.config.adamw,
+            };
+            model = self.optimiser.update(model, update)?;
+        }
+        self.record(is_finite, loss_sum, n_tokens, n_trained);
+        let step = self.position.step;
+        if !is_finite {
+            tracing::warn!(step, loss, gradient_norm, examples = ?batch, "step not finite: skipped");
+        }
+        let report = StepReport {
+            step,
+            n_steps: self.n_steps,
+            epoch: epoch + 1,
+            loss,
+            learning_rate,
+            gradient_norm,
+            n_tokens: n_tokens as u64,
+            n_trained_tokens: n_trained as u64,
+            updated: is_finite,
+            tokens_per_second: n_tokens as f64 / begun.elapsed().as_secs_f64(),
+        };
+        Ok((model, report))
+    }
+
+    /// The examples of the next step.
+    fn batch(&mut self, epoch: usize) -> Vec<usize> {
+        if self.order.0 != epoch {
+            let seed = Seed::new(self.config.seed);
+            self.order = (epoch, epoch_order(self.examples.len(), seed, epoch));
+        }
+        let first = (self.position.step % self.n_steps_per_epoch) as usize * self.config.batch_size;
+        let last = (first + self.config.batch_size).min(self.examples.len());
+        self.order.1[first..last].to_vec()
+    }
+
+    /// Sum of token losses and gradients of their mean over the whole step.
+    fn gradients(
+        &self,
+        model: &Llama,
+        batch: &[usize],
+        n_trained: usize,
+    ) -> Result<(f64, FlatGradients), TrainError> {
+        let limit = self.config.micro_batch_tokens;
+        let pieces = micro_batches(batch, |i| self.examples[i].n_tokens(), limit);
+        let scale = 1.0 / n_trained as f64;
+        let n_parameters = self.position.n_parameters;
+        let job = |index: usize| {
+            let examples: Vec<&TrainExample> =
+                pieces[index].iter().map(|&i| &self.examples[i]).collect();
+            forward_backward(model, &examples, scale, n_parameters)
+        };
+        let (loss_sum, gradients) =
+            self.workers.fold(pieces.len(), &job, (0.0, None), &|(loss_sum, sum), part| {
+                let gradients = match sum {
+                    None => part.gradients,
+                    Some(mut sum) => {
+                        FlatGradients::add(&mut sum, &part.gradients);
+                        sum
+                    }
+                };
+                (loss_sum + part.loss_sum, Some(gradients))
+            })?;
+        Ok((loss_sum, gradients.unwrap_or_else(|| FlatGradients(vec![0.0; n_parameters]))))
+    }
+
+    fn record(&mut self, is_finite: bool, loss_sum: f64, n_tokens: usize, n_trained: usize) {
+        let position = &mut self.position;
+        position.step += 1;
+        position.n_updates = self.optimiser.n_updates;
+        position.n_tokens += n_tokens as u64;
+        position.n_trained_tokens += n_trained as u64;
+        if is_finite {
+            position.n_not_finite = 0;
+            position.epoch_loss_sum += loss_sum;
+            position.epoch_loss_tokens += n_trained as u64;
+        } else {
+            position.n_not_finite += 1;
+        }
+    }
+
+    /// Closes an epoch's books; gives its mean loss.
+    fn end_epoch(&mut self) -> f64 {
+        let position = &mut self.position;
+        let loss = position.epoch_loss_sum / position.epoch_loss_tokens.max(1) as f64;
+        position.epoch_losses.push(loss);
+        position.epoch_loss_sum = 0.0;
+        position.epoch_loss_tokens = 0;
+        loss
+    }
+
+    fn checkpoint(&self, model: &Llama) -> Result<Checkpoint, TrainError> {
+        Ok(Checkpoint {
+            position: self.position.clone(),
+            weights: flatten(model)?,
+            moment_1: self.optimiser.moment_1.clone(),
+            moment_2: self.optimiser.moment_2.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eef_llama::{LlamaConfig, device};
+
+    use super::*;
+    use crate::gradients::n_parameters;
+
+    impl Session<'_> {
+        pub(super) fn spoil(&self, mut gradients: FlatGradients) -> FlatGradients {
+            if self.spoiled_step == Some(self.position.step) {
+                let middle = gradients.0.len() / 2;
+                gradients.0[middle] = f32::INFINITY;
+            }
+            gradients
+        }
+    }
+
+    #[test]
+    fn a_step_with_one_infinite_gradient_changes_no_weight_and_the_next_one_goes_on() {
+        let shape = LlamaConfig {
+            hidden_size: 8,
+            intermediate_size: 8,
+            num_hidden_layers: 1,
+            num_attention_heads: 2,
+            ..LlamaConfig::tiny(16)
+        };
+        let mut model = Llama::init(&shape, 1, &device("cpu").unwrap()).unwrap();
+        let examples = [TrainExample::fully_trained(vec![1, 2, 3, 4]).unwrap()];
+        let config = TrainConfig { n_epochs: 40, n_workers: 1, ..TrainConfig::default() };
+        let n_parameters = n_parameters(&model);
+        let mut session =
+            Session::started(&config, &examples, n_parameters, String::new()).unwrap();
+        for step in 0..40 {
+            let before = (flatten(&model).unwrap(), session.optimiser.clone());
+            session.spoiled_step = step_is_spoiled(step).then_some(step);
+            let report;
+            (model, report) = session.step(model).unwrap();
+            let after = (flatten(&model).unwrap(), session.optimiser.clone());
+            assert_eq!(report.updated, !step_is_spoiled(step));
+            assert_eq!(before != after, report.updated, "step {step}");
+            assert_eq!(session.position.n_not_finite, u32::from(step_is_spoiled(step)));
+            assert!(report.loss.is_finite());
+        }
+    }
+
+    fn step_is_spoiled(step: u64) -> bool {
+        step.is_multiple_of(2)
+    }
+}

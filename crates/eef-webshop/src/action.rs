@@ -1,0 +1,178 @@
+//! AgentLite's calls: `search[{"product": "mug"}]`.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// What a policy said, read as an AgentLite call.
+///
+/// Invariant (tested): printing and parsing again gives the same action, so that the printed text
+/// names the action in a [`StateKey`](eef_core::StateKey).
+///
+/// ```
+/// use eef_webshop::AgentAction;
+///
+/// let action = AgentAction::parse("  search[{\"product\":\"red mug\"}].");
+/// assert_eq!(action, AgentAction::search("red mug"));
+/// assert_eq!(action.to_string(), r#"search[{"product": "red mug"}]"#);
+/// assert_eq!(AgentAction::parse("buy it"), AgentAction::Invalid("buy it".to_owned()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AgentAction {
+    /// Look for products.
+    Search {
+        /// The query.
+        product: String,
+    },
+    /// Press what stands in square brackets.
+    Click {
+        /// The text between the brackets.
+        button: String,
+    },
+    /// Say something to oneself; `Plan` is its other name.
+    Think {
+        /// What.
+        response: String,
+    },
+    /// End without buying.
+    Finish {
+        /// A last word.
+        response: String,
+    },
+    /// A reply that is none of these, without the white space around it.
+    Invalid(String),
+}
+
+impl AgentAction {
+    /// A search.
+    pub fn search(product: impl Into<String>) -> Self {
+        Self::Search { product: product.into() }
+    }
+
+    /// A click.
+    pub fn click(button: impl Into<String>) -> Self {
+        Self::Click { button: button.into() }
+    }
+
+    /// A thought.
+    pub fn think(response: impl Into<String>) -> Self {
+        Self::Think { response: response.into() }
+    }
+
+    /// The end of an episode.
+    pub fn finish(response: impl Into<String>) -> Self {
+        Self::Finish { response: response.into() }
+    }
+
+    /// Reads a reply as AgentLite does: its first line, without white space, full stops and then
+    /// colons at the ends, as `name[json]`.
+    ///
+    /// AgentLite raises an error where the JSON has other keys than the action's own; here such a
+    /// reply is [`AgentAction::Invalid`], as is a value that is no text.
+    pub fn parse(reply: &str) -> Self {
+        let reply = reply.trim();
+        Self::parse_call(reply).unwrap_or_else(|| Self::Invalid(reply.to_owned()))
+    }
+
+    fn parse_call(reply: &str) -> Option<Self> {
+        let line = reply.trim_matches('.').trim_matches(':').split('\n').next()?;
+        let (name, rest) = line.split_once('[')?;
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let arguments = rest.strip_suffix(']').filter(|_| is_name)?;
+        let Value::Object(arguments) = serde_json::from_str(arguments).ok()? else {
+            return None;
+        };
+        if arguments.len() != 1 {
+            return None;
+        }
+        let argument = |key: &str| arguments.get(key)?.as_str().map(str::to_owned);
+        match name {
+            "search" => Some(Self::Search { product: argument("product")? }),
+            "click" => Some(Self::Click { button: argument("button")? }),
+            "Think" | "Plan" => Some(Self::Think { response: argument("response")? }),
+            "Finish" => Some(Self::Finish { response: argument("response")? }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for AgentAction {
+    /// Prints the normal form, with the JSON as Python writes it: a space after the colon, other
+    /// than ASCII characters as `\u` escapes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, key, text) = match self {
+            Self::Search { product } => ("search", "product", product),
+            Self::Click { button } => ("click", "button", button),
+            Self::Think { response } => ("Think", "response", response),
+            Self::Finish { response } => ("Finish", "response", response),
+            Self::Invalid(reply) => return f.write_str(reply),
+        };
+        write!(f, "{name}[{{\"{key}\": \"")?;
+        for c in text.chars() {
+            match c {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                '\u{8}' => f.write_str("\\b")?,
+                '\u{c}' => f.write_str("\\f")?,
+                ' '..='~' => write!(f, "{c}")?,
+                _ => {
+                    let mut units = [0; 2];
+                    for unit in c.encode_utf16(&mut units) {
+                        write!(f, "\\u{unit:04x}")?;
+                    }
+                }
+            }
+        }
+        f.write_str("\"}]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn replies_that_are_no_call_are_kept_as_said() {
+        for reply in [
+            "hello",
+            "Search[shoes]",
+            "search[\"product\": \"x\"]",
+            "search[{product: x}]",
+            "search[{\"query\": \"x\"}]",
+            "search[{\"product\": 5}]",
+            "buy[{\"button\": \"x\"}]",
+            "click[{\"button\": \"x\"}] please",
+        ] {
+            assert_eq!(AgentAction::parse(reply), AgentAction::Invalid(reply.to_owned()));
+        }
+    }
+
+    #[test]
+    fn only_the_first_line_counts() {
+        let reply = "search[{\"product\": \"a\"}]\nclick[{\"button\": \"b\"}]";
+        assert_eq!(AgentAction::parse(reply), AgentAction::search("a"));
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_parsing_is_the_identity(text in any::<String>(), kind in 0..4) {
+            let action = match kind {
+                0 => AgentAction::search(text),
+                1 => AgentAction::click(text),
+                2 => AgentAction::think(text),
+                _ => AgentAction::finish(text),
+            };
+            prop_assert_eq!(AgentAction::parse(&action.to_string()), action);
+        }
+
+        #[test]
+        fn the_normal_form_of_any_reply_is_its_own_normal_form(reply in any::<String>()) {
+            let action = AgentAction::parse(&reply);
+            prop_assert_eq!(AgentAction::parse(&action.to_string()), action);
+        }
+    }
+}

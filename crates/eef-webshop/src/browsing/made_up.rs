@@ -1,0 +1,57 @@
+//! Instructions made up from the products of a shop that exists.
+
+use std::collections::BTreeSet;
+
+use eef_core::{Rng, Seed, Split};
+
+use crate::catalog::Product;
+use crate::goal::{Goal, with_price_limit};
+use crate::{NO_PRICE_LIMIT, WebShop};
+
+/// Words that some of an instruction's are drawn from: the first ones of a title.
+const N_TITLE_WORDS: usize = 8;
+
+/// Goals over products that no validation or test goal was written for.
+pub(super) fn goals(shop: &WebShop, n_goals: usize, seed: Seed) -> Vec<Goal> {
+    let held_out: BTreeSet<&str> = [Split::Validation, Split::Test]
+        .into_iter()
+        .flat_map(|split| shop.goals(split))
+        .map(|goal| goal.asin.as_str())
+        .collect();
+    let products: Vec<&Product> = shop
+        .catalog()
+        .products()
+        .iter()
+        .filter(|product| !held_out.contains(product.asin.as_str()) && !product.title.is_empty())
+        .collect();
+    let mut rng = seed.derive("made-up goals", 0).rng();
+    (0..n_goals)
+        .filter_map(|_| rng.choose(&products).copied().map(|product| goal(product, &mut rng)))
+        .collect()
+}
+
+/// Asks for two to four words of the title in their order, maybe options, and a price limit that
+/// the product meets in half of the cases.
+fn goal(product: &Product, rng: &mut Rng) -> Goal {
+    let words: Vec<&str> = product.title.split_whitespace().take(N_TITLE_WORDS).collect();
+    let mut places: Vec<usize> = (0..words.len()).collect();
+    rng.shuffle(&mut places);
+    places.truncate(2 + rng.below(3));
+    places.sort_unstable();
+    let words: Vec<&str> = places.into_iter().map(|place| words[place]).collect();
+    let mut options = Vec::new();
+    for option in &product.options {
+        if let Some(value) = rng.choose(&option.values).filter(|_| rng.chance(0.5)) {
+            options.push(format!("{}: {value}", option.name));
+        }
+    }
+    let with = if options.is_empty() { "" } else { " with " };
+    let text = format!("Find me {}{with}{}", words.join(" "), options.join(", and "));
+    let limit = (product.price * (0.5 + rng.uniform()) / 10.0).ceil() * 10.0;
+    let limit = if limit < 1000.0 { limit.max(10.0) } else { NO_PRICE_LIMIT };
+    let mut goal = Goal::for_product(product, with_price_limit(&text, limit));
+    goal.price_upper = limit;
+    // Walks are not judged; a shop asks for goals that could be.
+    goal.attributes = vec![product.query.clone()];
+    goal
+}

@@ -1,0 +1,160 @@
+//! What a purchase earns.
+
+mod color;
+mod nouns;
+mod similarity;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use eef_core::Reward;
+
+pub use color::normalize_color;
+pub use similarity::token_set_ratio;
+
+use crate::catalog::Product;
+use crate::goal::{Goal, GoalOptions};
+use crate::raw::NounTable;
+
+/// Texts that are more alike than this count as the same.
+const THRESHOLD: u32 = 85;
+
+/// A reward and what it consists of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RewardDetail {
+    /// The whole.
+    pub reward: Reward,
+    /// Whether it is the right kind of thing: 0, 0.1, 0.5 or 1; multiplies the rest.
+    pub type_factor: f64,
+    /// The share of the goal's title nouns that the product has.
+    pub title_score: f64,
+    /// Attributes of the goal that the product has.
+    pub n_attributes: usize,
+    /// Options of the goal that were chosen.
+    pub n_options: usize,
+    /// Whether the price is within the limit.
+    pub is_affordable: bool,
+}
+
+/// What buying a product with the chosen option values earns for a goal.
+///
+/// `price` is in dollars. Source: `get_reward` of the original, with thefuzz on difflib.
+pub fn reward(
+    goal: &Goal,
+    product: &Product,
+    chosen: &[&str],
+    price: f64,
+    table: &NounTable,
+) -> RewardDetail {
+    let bought = nouns::nouns(table, &product.asin, &product.title);
+    let wanted = nouns::nouns(table, &goal.asin, &goal.name);
+    let title_score = nouns::title_score(&bought, &wanted);
+    let type_factor = type_factor(goal, product, title_score);
+    let n_attributes =
+        goal.attributes.iter().filter(|attribute| has_attribute(product, attribute)).count();
+    let n_options = n_options_chosen(&goal.goal_options, chosen);
+    let is_affordable = price <= goal.price_upper;
+    let n_met = n_attributes + n_options + usize::from(is_affordable);
+    let n_asked = goal.attributes.len() + goal.goal_options.len() + 1;
+    let value = n_met as f64 / n_asked as f64 * type_factor;
+    RewardDetail {
+        reward: Reward::new(value).unwrap_or_default(),
+        type_factor,
+        title_score,
+        n_attributes,
+        n_options,
+        is_affordable,
+    }
+}
+
+fn type_factor(goal: &Goal, product: &Product, title_score: f64) -> f64 {
+    let parts =
+        |path: &str| path.split('›').map(|part| part.trim().to_owned()).collect::<BTreeSet<_>>();
+    let n_common =
+        parts(&product.product_category).intersection(&parts(&goal.product_category)).count();
+    let is_same_kind = product.query == goal.query || n_common >= 2 || title_score > 0.2;
+    // The last rules override the first, even for products of the same query.
+    if title_score == 0.0 {
+        0.0
+    } else if title_score < 0.1 {
+        0.1
+    } else if is_same_kind {
+        1.0
+    } else {
+        0.5
+    }
+}
+
+fn has_attribute(product: &Product, attribute: &str) -> bool {
+    let alike = |other: &String| token_set_ratio(other, attribute) > THRESHOLD;
+    product.attributes.iter().any(alike)
+        || product.title.to_lowercase().contains(attribute)
+        || product.bullet_points.join(" ").to_lowercase().contains(attribute)
+        || product.description.to_lowercase().contains(attribute)
+}
+
+fn n_options_chosen(goal: &GoalOptions, chosen: &[&str]) -> usize {
+    let is_chosen = |wanted: &str| {
+        chosen.iter().any(|value| token_set_ratio(normalize_color(value), wanted) > THRESHOLD)
+    };
+    match goal {
+        GoalOptions::Values(values) => {
+            values.iter().filter(|value| is_chosen(normalize_color(value))).count()
+        }
+        // The original compares the value with the printed pair of name and value, so the name is
+        // one more word, and a colour is recognised only where it is the whole value.
+        GoalOptions::Named(pairs) => {
+            let wanted = |(name, value): &(String, String)| {
+                let color = color::color_among([name, value]).map(str::to_owned);
+                color.unwrap_or_else(|| format!("({}, {})", repr(name), repr(value)))
+            };
+            pairs.iter().filter(|pair| is_chosen(&wanted(pair))).count()
+        }
+    }
+}
+
+/// A text as Python's `repr` prints it.
+pub(crate) fn repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            _ if c == quote => out.extend(['\\', c]),
+            '\0'..='\x1f' | '\x7f'..='\u{a0}' | '\u{ad}' => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_python_quotes_them() {
+        assert_eq!(repr("red"), "'red'");
+        assert_eq!(repr("vanilla 'n fudge"), "\"vanilla 'n fudge\"");
+        assert_eq!(repr("52\"w x 54'l"), "'52\"w x 54\\'l'");
+        assert_eq!(repr("a\u{a0}b"), "'a\\xa0b'");
+    }
+
+    #[test]
+    fn an_option_is_met_by_its_colour_or_by_likeness() {
+        let values = GoalOptions::Values(vec!["dark blue".to_owned(), "x-large".to_owned()]);
+        assert_eq!(n_options_chosen(&values, &["sky blue", "large"]), 2);
+        assert_eq!(n_options_chosen(&values, &["red", "small"]), 0);
+        let named = GoalOptions::Named(vec![("color".to_owned(), "red braided".to_owned())]);
+        assert_eq!(n_options_chosen(&named, &["red braided"]), 1);
+        assert_eq!(n_options_chosen(&named, &["blue braided"]), 0);
+        let plain = GoalOptions::Named(vec![("color".to_owned(), "red".to_owned())]);
+        assert_eq!(n_options_chosen(&plain, &["bright red"]), 1);
+    }
+}

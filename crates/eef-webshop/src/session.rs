@@ -1,0 +1,254 @@
+//! What happens in a shop while one agent visits it.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Product};
+use crate::page::{self, PAGE_SIZE, SubPage};
+use crate::quirks;
+use crate::reward::repr;
+use crate::search::{Hit, SearchIndex};
+
+/// How the shop behaves where the original's behaviour is an accident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fidelity {
+    /// Queries are taken as they are, pages start at 1, only what is shown can be clicked, every
+    /// chosen value is marked and texts keep all their characters.
+    #[default]
+    Sane,
+    /// As AgentLite with AgentBoard's server: queries and options pass through URLs, pages below
+    /// 1 exist, lists shown before stay clickable, characters above U+00FF vanish.
+    Original,
+}
+
+/// Where a visit stands. Small, and cloned in constant time: a snapshot is a clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    place: Place,
+    query: Arc<str>,
+    hits: Arc<[Hit]>,
+    page_number: i64,
+    /// The products that may be clicked, as a part of `hits`.
+    listed: Range<usize>,
+    /// The product whose page is or was open.
+    product: Option<u32>,
+    /// The product whose option values may be clicked.
+    options_of: Option<u32>,
+    /// Chosen option values by name, in order of the first choice.
+    chosen: Arc<Vec<(String, String)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Initial,
+    Results,
+    Item,
+    Sub(SubPage),
+    End,
+}
+
+/// What was bought, and with which option values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Purchase {
+    /// The place of the product in [`Catalog::products`].
+    pub product: usize,
+    /// Option values by name.
+    pub options: Vec<(String, String)>,
+    /// Whether the shop understood the order. The original loses orders whose option values hold
+    /// an apostrophe; they earn nothing.
+    pub is_valid: bool,
+}
+
+/// The shop that sessions visit.
+#[derive(Clone, Debug)]
+pub(crate) struct Floor {
+    pub(crate) catalog: Catalog,
+    pub(crate) index: SearchIndex,
+    pub(crate) fidelity: Fidelity,
+}
+
+impl Session {
+    pub(crate) fn new() -> Self {
+        Self {
+            place: Place::Initial,
+            query: Arc::from(""),
+            hits: Arc::from([]),
+            page_number: 1,
+            listed: 0..0,
+            product: None,
+            options_of: None,
+            chosen: Arc::default(),
+        }
+    }
+
+    /// The first page.
+    pub(crate) fn first_page() -> String {
+        page::web_page(page::INITIAL_PAGE)
+    }
+
+    /// Searches; answers with what is shown then.
+    pub(crate) fn search(&mut self, floor: &Floor, query: &str) -> String {
+        if self.place != Place::Initial {
+            return page::web_page(page::NO_SEARCH);
+        }
+        *self = Self::new();
+        self.place = Place::Results;
+        self.query = Arc::from(query);
+        self.show(floor)
+    }
+
+    /// Clicks; answers with what is shown then, and the purchase where there is one.
+    pub(crate) fn click(&mut self, floor: &Floor, button: &str) -> (String, Option<Purchase>) {
+        match button {
+            "Buy Now" if self.place == Place::Item => {
+                self.place = Place::End;
+                (page::FINISHED.to_owned(), self.purchase(floor))
+            }
+            "Buy Now" => (page::web_page("There is no [Buy Now] button"), None),
+            _ => (self.click_link(floor, button), None),
+        }
+    }
+
+    fn click_link(&mut self, floor: &Floor, button: &str) -> String {
+        let missing = || page::web_page(&format!("This is no [{button}] button"));
+        let sub_page = SubPage::ALL.into_iter().find(|sub| sub.name() == button);
+        match (button, self.place) {
+            ("Back to Search", Place::Results | Place::Item | Place::Sub(_)) => {
+                *self = Self::new();
+            }
+            ("Next >", Place::Results) => self.page_number += 1,
+            ("< Prev", Place::Results) => {
+                if self.page_number <= 1 && floor.fidelity == Fidelity::Sane {
+                    return missing();
+                }
+                self.page_number -= 1;
+            }
+            ("< Prev", Place::Sub(_)) => self.place = Place::Item,
+            ("< Prev", Place::Item) => {
+                self.place = Place::Results;
+                self.chosen = Arc::default();
+            }
+            ("Back to Search" | "Next >" | "< Prev", _) => return missing(),
+            _ => match (sub_page, self.place) {
+                (Some(sub), Place::Item) => self.place = Place::Sub(sub),
+                (Some(_), _) => return missing(),
+                (None, Place::Results) => match self.listed_product(floor, button) {
+                    Some(product) => {
+                        self.place = Place::Item;
+                        self.product = Some(product);
+                    }
+                    None => return page::web_page("Button must be an asin"),
+                },
+                (None, Place::Item) => return page::web_page(&self.choose(floor, button)),
+                (None, _) => {}
+            },
+        }
+        self.show(floor)
+    }
+
+    fn listed_product(&self, floor: &Floor, asin: &str) -> Option<u32> {
+        let products = floor.catalog.products();
+        let mut listed = self.hits[self.listed.clone()].iter().map(|hit| hit.product);
+        listed.find(|product| products[*product as usize].asin == asin)
+    }
+
+    fn choose(&mut self, floor: &Floor, value: &str) -> String {
+        let Some(product) = self.options_of.map(|p| &floor.catalog.products()[p as usize]) else {
+            return "No option_types.".to_owned();
+        };
+        let Some(name) = product.option_of(value) else {
+            return format!("your button must be in {}.", option_types(product));
+        };
+        let chosen = Arc::make_mut(&mut self.chosen);
+        match chosen.iter_mut().find(|(other, _)| other == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => chosen.push((name.to_owned(), value.to_owned())),
+        }
+        let clicked = page::option_clicked(value);
+        if floor.fidelity == Fidelity::Original { quirks::latin_1(&clicked) } else { clicked }
+    }
+
+    fn purchase(&self, floor: &Floor) -> Option<Purchase> {
+        let is_valid = floor.fidelity == Fidelity::Sane || !quirks::breaks_options(&self.chosen);
+        let product = self.product? as usize;
+        Some(Purchase { product, options: self.chosen.as_ref().clone(), is_valid })
+    }
+
+    /// Renders where the session stands, and remembers what can be clicked there.
+    fn show(&mut self, floor: &Floor) -> String {
+        let query = Arc::clone(&self.query);
+        let body = match floor.fidelity {
+            Fidelity::Sane => self.body(floor, &query),
+            Fidelity::Original => self.original_body(floor, &query),
+        };
+        page::web_page(&body)
+    }
+
+    fn original_body(&mut self, floor: &Floor, query: &str) -> String {
+        let shows_options = matches!(self.place, Place::Item | Place::Sub(_));
+        if shows_options && quirks::breaks_options(&self.chosen) {
+            return String::new();
+        }
+        match quirks::query_from_url(query) {
+            // Pages other than the results do not depend on the query.
+            None if self.place == Place::Results => String::new(),
+            None => quirks::latin_1(&self.body(floor, "")),
+            Some(query) => quirks::latin_1(&self.body(floor, &query)),
+        }
+    }
+
+    fn body(&mut self, floor: &Floor, query: &str) -> String {
+        let products = floor.catalog.products();
+        match (self.place, self.product) {
+            (Place::Initial | Place::End, _) | (Place::Item | Place::Sub(_), None) => {
+                page::INITIAL_PAGE.to_owned()
+            }
+            (Place::Results, _) => {
+                if self.hits.is_empty() {
+                    self.hits = floor.index.search(query).into();
+                }
+                let shown = quirks::page_range(self.page_number, self.hits.len());
+                if floor.fidelity == Fidelity::Sane || !shown.is_empty() {
+                    self.listed = shown.clone();
+                }
+                let shown = self.hits[shown].iter().map(|hit| &products[hit.product as usize]);
+                page::results_page(self.page_number, shown)
+            }
+            (Place::Item, Some(product)) => {
+                let item = &products[product as usize];
+                if !item.options.is_empty() {
+                    self.options_of = Some(product);
+                } else if floor.fidelity == Fidelity::Sane {
+                    self.options_of = None;
+                }
+                let is_chosen = |value: &str| {
+                    let is_option = |name: &str| item.option_of(value) == Some(name);
+                    self.chosen.iter().any(|(name, chosen)| match floor.fidelity {
+                        Fidelity::Sane => value == chosen && is_option(name),
+                        Fidelity::Original => value == chosen && quirks::is_marked(chosen),
+                    })
+                };
+                page::item_page(item, is_chosen)
+            }
+            (Place::Sub(sub), Some(product)) => page::sub_page(&products[product as usize], sub),
+        }
+    }
+}
+
+/// The values of a product's options with their names, as Python prints a dict.
+fn option_types(product: &Product) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut out = String::new();
+    for value in product.options.iter().flat_map(|option| &option.values) {
+        if !seen.contains(&value.as_str()) {
+            seen.push(value);
+            let name = product.option_of(value).unwrap_or_default();
+            let comma = if out.is_empty() { "" } else { ", " };
+            let _ = write!(out, "{comma}{}: {}", repr(value), repr(name));
+        }
+    }
+    format!("{{{out}}}")
+}
+
+const _: () = assert!(PAGE_SIZE == 3, "the page format of AgentLite lists three products");

@@ -1,0 +1,415 @@
+//! The workbench of a run: what its phases have in common, each of them resumable.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use eef_core::{
+    Control, ExpertName, Incident, IncidentKind, Origin, Policy, Seed, Split, StateKey, TaskId,
+    Trajectory, TrajectoryId,
+};
+use eef_rollout::{Job, Rollouts, Unit};
+use eef_select::Solution;
+use eef_store::TrajectoryStore;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Config, JobRequest, RunError, Setup};
+
+/// A model, and what it came from: the hash of every training behind it. Ids of rollouts are
+/// derived from the lineage, so that equal work has equal ids whatever the method, and different
+/// work never has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Model {
+    pub(crate) path: PathBuf,
+    /// Relative to the models' directory; empty for the base model.
+    pub(crate) name: String,
+    pub(crate) lineage: TrajectoryId,
+}
+
+pub(crate) struct Bench<'a> {
+    pub(crate) setup: &'a Setup<'a>,
+    pub(crate) config: &'a Config,
+    pub(crate) store: &'a dyn TrajectoryStore,
+    pub(crate) control: &'a Control<'a>,
+    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) experts: Vec<Arc<Trajectory>>,
+    pub(crate) bc_experts: Vec<ExpertName>,
+    models: PathBuf,
+    scratch: PathBuf,
+}
+
+impl<'a> Bench<'a> {
+    /// Checks the settings and puts the experts' trajectories into the store.
+    pub(crate) fn new(
+        setup: &'a Setup<'a>,
+        config: &'a Config,
+        store: &'a dyn TrajectoryStore,
+        directory: &Path,
+        control: &'a Control<'a>,
+    ) -> Result<Self, RunError> {
+        config.check()?;
+        let mut tasks = tasks(setup, Split::Train)?;
+        if config.n_train_tasks > 0 {
+            tasks.truncate(config.n_train_tasks);
+        }
+        let known: BTreeSet<&TaskId> = tasks.iter().collect();
+        let on_tasks = setup
+            .experts
+            .iter()
+            .filter(|expert| known.contains(&expert.task));
+        let mut experts: Vec<Arc<Trajectory>> = on_tasks.cloned().collect();
+        experts.sort_by(|a, b| (&a.task, a.id).cmp(&(&b.task, b.id)));
+        experts.dedup_by_key(|expert| expert.id);
+        let bench = Self {
+            setup,
+            config,
+            store,
+            control,
+            tasks,
+            bc_experts: bc_experts(config, &experts),
+            experts,
+            models: directory.join("models"),
+            scratch: directory.join("scratch"),
+        };
+        let given: Vec<Trajectory> = bench
+            .experts
+            .iter()
+            .map(|expert| expert.as_ref().clone())
+            .collect();
+        bench.store.append(&given)?;
+        create(&bench.models)?;
+        Ok(bench)
+    }
+
+    /// A workbench for evaluation alone: no experts, no directory.
+    pub(crate) fn bare(
+        setup: &'a Setup<'a>,
+        config: &'a Config,
+        store: &'a dyn TrajectoryStore,
+        control: &'a Control<'a>,
+    ) -> Self {
+        let (models, scratch) = (PathBuf::new(), PathBuf::new());
+        let (tasks, experts, bc_experts) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            setup,
+            config,
+            store,
+            control,
+            tasks,
+            experts,
+            bc_experts,
+            models,
+            scratch,
+        }
+    }
+
+    /// Takes the store for a run with these settings, or finds that it is another's.
+    pub(crate) fn claim(&self, field: &str, value: &str) -> Result<(), RunError> {
+        let key = format!("settings/{field}");
+        match self.store.record(&key)? {
+            None => Ok(self.store.put_record(&key, value.as_bytes())?),
+            Some(stored) if stored == value.as_bytes() => Ok(()),
+            Some(stored) => Err(RunError::OtherRun {
+                field: field.to_owned(),
+                stored: String::from_utf8_lossy(&stored).into_owned(),
+                given: value.to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn seed(&self) -> Seed {
+        Seed::new(self.config.seed)
+    }
+
+    pub(crate) fn base(&self) -> Model {
+        let parts: [&[u8]; 2] = [b"base model", self.setup.fingerprint.as_bytes()];
+        let lineage = TrajectoryId::derive(&parts);
+        Model {
+            path: self.setup.base.to_path_buf(),
+            name: String::new(),
+            lineage,
+        }
+    }
+
+    pub(crate) fn models(&self) -> &Path {
+        &self.models
+    }
+
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    /// The jobs of a phase, with their ids and seeds: functions of the model's lineage, the round,
+    /// the start and the sample, and of no method's name.
+    pub(crate) fn jobs(&self, model: &Model, round: u32, requests: Vec<JobRequest>) -> Vec<Job> {
+        let round_seed = self.seed().derive("round", u64::from(round));
+        let job = |request: JobRequest| {
+            let JobRequest {
+                task,
+                state,
+                start,
+                sample,
+                sampling,
+            } = request;
+            let seed = round_seed.derive(&state.to_string(), u64::from(sample));
+            let id = TrajectoryId::derive(&[
+                b"rollout",
+                model.lineage.as_bytes(),
+                &round.to_le_bytes(),
+                state.as_bytes(),
+                &sample.to_le_bytes(),
+                &sampling.temperature.to_le_bytes(),
+                &sampling.top_p.to_le_bytes(),
+                &seed.get().to_le_bytes(),
+            ]);
+            Job {
+                id,
+                task,
+                start,
+                sampling,
+                seed,
+                round,
+                sample,
+            }
+        };
+        requests.into_iter().map(job).collect()
+    }
+
+    /// Runs the jobs that the store does not hold yet, unit by unit, and gives the results of all
+    /// of them as the store has them.
+    pub(crate) fn run(
+        &self,
+        phase: &str,
+        model: &Model,
+        jobs: Vec<Job>,
+    ) -> Result<Outcomes, RunError> {
+        let units = units(jobs, self.config.unit_size);
+        let mut pending = Vec::new();
+        for unit in &units {
+            if !self.store.unit_is_complete(&unit.key)? {
+                pending.push(unit.clone());
+            }
+        }
+        if !pending.is_empty() {
+            tracing::debug!(
+                phase,
+                n_units = units.len(),
+                n_pending = pending.len(),
+                "rollouts"
+            );
+            let n_policies = self.setup.n_workers.clamp(1, pending.len());
+            let mut policies = (0..n_policies)
+                .map(|_| self.setup.learner.policy(&model.path))
+                .collect::<Result<Vec<Box<dyn Policy>>, _>>()?;
+            let Setup {
+                environment,
+                opening,
+                rollouts,
+                ..
+            } = self.setup;
+            let rollouts = Rollouts::new(*environment, *opening, rollouts.clone());
+            rollouts.run(
+                phase,
+                &mut policies,
+                &pending,
+                self.control,
+                &mut |result| {
+                    let stored = self.store.append_unit(
+                        &result.key,
+                        &result.trajectories,
+                        &result.incidents,
+                    );
+                    stored.map(drop).map_err(Into::into)
+                },
+            )?;
+        }
+        self.outcomes(&units)
+    }
+
+    fn outcomes(&self, units: &[Unit]) -> Result<Outcomes, RunError> {
+        let mut outcomes = Outcomes::default();
+        for unit in units {
+            outcomes.n_jobs += unit.jobs.len();
+            // A unit that is not there has no outcomes: its jobs count, and nothing else.
+            let Some(stored) = self.store.unit(&unit.key)? else {
+                continue;
+            };
+            for id in &stored.trajectories {
+                outcomes.trajectories.push(self.trajectory(id, &unit.key)?);
+            }
+            outcomes.incidents.extend(stored.incidents);
+        }
+        Ok(outcomes)
+    }
+
+    pub(crate) fn trajectory(
+        &self,
+        id: &TrajectoryId,
+        wanted_by: &dyn Display,
+    ) -> Result<Arc<Trajectory>, RunError> {
+        let missing = || RunError::MissingTrajectory {
+            id: *id,
+            wanted_by: wanted_by.to_string(),
+        };
+        self.store.get(id)?.ok_or_else(missing)
+    }
+
+    /// The names of the experts that are imitated.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.bc_experts.iter().map(ToString::to_string).collect()
+    }
+
+    /// Keeps a value under a key of the store.
+    pub(crate) fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), RunError> {
+        let bytes = serde_json::to_vec(value).map_err(|source| bad_record(key, source))?;
+        Ok(self.store.put_record(key, &bytes)?)
+    }
+
+    /// The value under a key of the store.
+    pub(crate) fn take<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, RunError> {
+        let Some(bytes) = self.store.record(key)? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| bad_record(key, source))
+    }
+
+    /// What a model trained on this has as its lineage.
+    pub(crate) fn lineage(
+        init: &Model,
+        solutions: &[Solution],
+        n_epochs: usize,
+        learning_rate: f64,
+        seed: Seed,
+    ) -> TrajectoryId {
+        let mut items = Vec::with_capacity(solutions.len() * 24);
+        for solution in solutions {
+            items.extend_from_slice(solution.trajectory.as_bytes());
+            items.extend_from_slice(&(solution.train_from as u64).to_le_bytes());
+        }
+        TrajectoryId::derive(&[
+            b"training",
+            init.lineage.as_bytes(),
+            &items,
+            &(n_epochs as u64).to_le_bytes(),
+            &learning_rate.to_le_bytes(),
+            &seed.get().to_le_bytes(),
+        ])
+    }
+}
+
+/// What became of a phase's rollouts.
+#[derive(Default)]
+pub(crate) struct Outcomes {
+    pub(crate) n_jobs: usize,
+    pub(crate) trajectories: Vec<Arc<Trajectory>>,
+    pub(crate) incidents: Vec<Incident>,
+}
+
+impl Outcomes {
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.n_jobs += other.n_jobs;
+        self.trajectories.extend(other.trajectories);
+        self.incidents.extend(other.incidents);
+    }
+
+    /// The state that each first sample started from, and whether it won.
+    pub(crate) fn won(&self) -> impl Iterator<Item = (StateKey, bool)> {
+        self.trajectories.iter().filter_map(|trajectory| {
+            let first = matches!(trajectory.origin, Origin::Rollout { sample: 0, .. });
+            let start = trajectory
+                .state_keys()
+                .get(trajectory.n_replayed())
+                .copied();
+            start
+                .filter(|_| first)
+                .map(|state| (state, trajectory.is_positive()))
+        })
+    }
+
+    pub(crate) fn n_generated_tokens(&self) -> u64 {
+        let chosen = |trajectory: &Arc<Trajectory>| -> u64 {
+            let steps = trajectory.steps.iter().skip(trajectory.n_replayed());
+            steps
+                .filter_map(|step| step.sampled.as_ref())
+                .map(|tokens| tokens.ids.len() as u64)
+                .sum()
+        };
+        self.trajectories.iter().map(chosen).sum()
+    }
+
+    /// Incidents that are divergences, and the others.
+    pub(crate) fn n_incidents(&self) -> (usize, usize) {
+        let diverged =
+            |incident: &&Incident| matches!(incident.kind, IncidentKind::Diverged { .. });
+        let n_diverged = self.incidents.iter().filter(diverged).count();
+        (n_diverged, self.incidents.len() - n_diverged)
+    }
+}
+
+/// The tasks of a split, of which there must be one.
+pub(crate) fn tasks(setup: &Setup<'_>, split: Split) -> Result<Vec<TaskId>, RunError> {
+    let tasks = setup.environment.tasks(split);
+    if tasks.is_empty() {
+        Err(RunError::NoTasks { split })
+    } else {
+        Ok(tasks)
+    }
+}
+
+pub(crate) fn create(directory: &Path) -> Result<(), RunError> {
+    std::fs::create_dir_all(directory).map_err(io("create", directory))
+}
+
+pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RunError {
+    let path = path.to_path_buf();
+    move |source| RunError::Io {
+        doing,
+        path,
+        source,
+    }
+}
+
+fn bad_record(key: &str, source: serde_json::Error) -> RunError {
+    RunError::Record {
+        key: key.to_owned(),
+        source,
+    }
+}
+
+/// Fixed units; their keys are hashes of the jobs in them.
+fn units(jobs: Vec<Job>, unit_size: usize) -> Vec<Unit> {
+    let unit = |jobs: &[Job]| {
+        let ids: Vec<&[u8]> = jobs
+            .iter()
+            .map(|job| job.id.as_bytes().as_slice())
+            .collect();
+        let key = TrajectoryId::derive(&ids).to_string();
+        Unit {
+            key,
+            jobs: jobs.to_vec(),
+        }
+    };
+    jobs.chunks(unit_size).map(unit).collect()
+}
+
+fn bc_experts(config: &Config, experts: &[Arc<Trajectory>]) -> Vec<ExpertName> {
+    if !config.bc_experts.is_empty() {
+        return config
+            .bc_experts
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect();
+    }
+    let names = experts.iter().filter_map(|expert| match &expert.origin {
+        Origin::Expert { name } => Some(name.clone()),
+        Origin::Rollout { .. } => None,
+    });
+    names
+        .collect::<BTreeSet<ExpertName>>()
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,132 @@
+//! What ends a run.
+
+use std::path::PathBuf;
+
+use eef_core::{LearnerError, Split, TrajectoryId};
+use eef_rollout::RolloutError;
+use eef_store::StoreError;
+
+/// A failure of a run. What was done before it is kept; the same call continues.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The control asked to stop.
+    #[error("interrupted; the same command continues")]
+    Interrupted,
+    /// A setting makes no sense.
+    #[error("setting `{field}` is {found}: expected {expected}")]
+    Setting {
+        /// Its name in the configuration.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// There is no such method.
+    #[error("unknown method `{found}`: expected one of {}", expected.join(", "))]
+    UnknownMethod {
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        expected: Vec<&'static str>,
+    },
+    /// The environment has no task in a split.
+    #[error("the environment has no {split} task")]
+    NoTasks {
+        /// The split.
+        split: Split,
+    },
+    /// There is nothing to imitate.
+    #[error(
+        "no expert trajectory to imitate: of {n_experts} on training tasks, {n_named} are by \
+         {names:?} (setting `bc_experts`) and {n_positive} of those are positive"
+    )]
+    NothingToImitate {
+        /// Expert trajectories on training tasks.
+        n_experts: usize,
+        /// Those by the experts that are to be imitated.
+        n_named: usize,
+        /// Those of them that solve their task.
+        n_positive: usize,
+        /// Who is to be imitated.
+        names: Vec<String>,
+    },
+    /// The run directory holds a run with other settings.
+    #[error(
+        "the run directory belongs to a run with other settings (`{field}` was {stored}, is now \
+         {given}): choose another directory, or the settings that it was started with"
+    )]
+    OtherRun {
+        /// What differs.
+        field: String,
+        /// What it was.
+        stored: String,
+        /// What it is.
+        given: String,
+    },
+    /// A model's directory is there, but the store does not know it.
+    #[error(
+        "{} was not written by this run: move it away, or choose another run directory",
+        path.display()
+    )]
+    ForeignModel {
+        /// The model's directory.
+        path: PathBuf,
+    },
+    /// The store does not hold what it should.
+    #[error("the store has no trajectory {id}, which {wanted_by} needs")]
+    MissingTrajectory {
+        /// Which one.
+        id: TrajectoryId,
+        /// What needs it.
+        wanted_by: String,
+    },
+    /// A record of the store cannot be read.
+    #[error("record `{key}` of the store cannot be read")]
+    Record {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A file operation failed.
+    #[error("cannot {doing} {}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Rollouts failed.
+    #[error(transparent)]
+    Rollout(RolloutError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The learner failed.
+    #[error(transparent)]
+    Learner(LearnerError),
+}
+
+impl From<RolloutError> for RunError {
+    fn from(error: RolloutError) -> Self {
+        match error {
+            RolloutError::Interrupted { .. } => Self::Interrupted,
+            other => Self::Rollout(other),
+        }
+    }
+}
+
+impl From<LearnerError> for RunError {
+    fn from(error: LearnerError) -> Self {
+        match error {
+            LearnerError::Interrupted => Self::Interrupted,
+            other => Self::Learner(other),
+        }
+    }
+}

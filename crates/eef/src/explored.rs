@@ -1,0 +1,65 @@
+//! What an exploration came to, kept in the store.
+//!
+//! It is recorded before the next round begins: by then the store holds trajectories that this
+//! round could not know, and a look-up for the newest solution would find them.
+
+use eef_core::{StateKey, TrajectoryId};
+use eef_select::Solution;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainingSet;
+use crate::bench::Outcomes;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Explored {
+    pub(crate) n_simulations: usize,
+    pub(crate) n_diverged: usize,
+    pub(crate) n_environment_errors: usize,
+    pub(crate) n_won: usize,
+    pub(crate) n_generated_tokens: u64,
+    n_need_recover: usize,
+    solutions: Vec<SolutionRecord>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SolutionRecord {
+    state: [u8; 16],
+    trajectory: [u8; 16],
+    train_from: usize,
+}
+
+impl Explored {
+    pub(crate) fn new(outcomes: &Outcomes, set: &TrainingSet) -> Self {
+        let (n_diverged, n_environment_errors) = outcomes.n_incidents();
+        let record = |solution: &Solution| SolutionRecord {
+            state: *solution.state.as_bytes(),
+            trajectory: *solution.trajectory.as_bytes(),
+            train_from: solution.train_from,
+        };
+        Self {
+            n_simulations: outcomes.n_jobs,
+            n_diverged,
+            n_environment_errors,
+            n_won: outcomes
+                .trajectories
+                .iter()
+                .filter(|rollout| rollout.is_positive())
+                .count(),
+            n_generated_tokens: outcomes.n_generated_tokens(),
+            n_need_recover: set.n_need_recover,
+            solutions: set.solutions.iter().map(record).collect(),
+        }
+    }
+
+    pub(crate) fn training_set(&self) -> TrainingSet {
+        let solution = |record: &SolutionRecord| Solution {
+            state: StateKey::from_bytes(record.state),
+            trajectory: TrajectoryId::from_bytes(record.trajectory),
+            train_from: record.train_from,
+        };
+        TrainingSet {
+            solutions: self.solutions.iter().map(solution).collect(),
+            n_need_recover: self.n_need_recover,
+        }
+    }
+}

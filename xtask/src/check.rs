@@ -1,0 +1,134 @@
+//! `cargo xtask check`: everything that a change must pass, the cheapest first.
+
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::{dependencies, process};
+
+#[derive(Args)]
+pub struct CheckArguments {
+    /// Run only these steps (see `--list`)
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave these steps out
+    #[arg(long, value_delimiter = ',')]
+    skip: Vec<String>,
+    /// Name the steps and stop
+    #[arg(long)]
+    list: bool,
+}
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> anyhow::Result<()>,
+}
+
+/// In the order in which they run.
+const STEPS: [Step; 9] = [
+    Step { name: "fmt", about: "the code is formatted", run: format },
+    Step {
+        name: "dependencies",
+        about: "crates depend in one direction",
+        run: dependencies::check,
+    },
+    Step { name: "package", about: "every crate can be packaged", run: package },
+    Step { name: "clippy", about: "no warning in any target", run: clippy },
+    Step { name: "docs", about: "documentation builds without warnings", run: docs },
+    Step { name: "features", about: "each feature compiles alone", run: features },
+    Step { name: "test", about: "unit, integration and documentation tests", run: test },
+    Step { name: "examples", about: "every crate's example runs", run: examples },
+    Step { name: "cuda", about: "the CUDA build compiles without CUDA", run: cuda },
+];
+
+/// Runs the chosen steps.
+pub fn run(arguments: &CheckArguments) -> anyhow::Result<()> {
+    if arguments.list {
+        for step in &STEPS {
+            say(&format!("{:<14} {}", step.name, step.about));
+        }
+        return Ok(());
+    }
+    for name in arguments.only.iter().chain(&arguments.skip) {
+        if !STEPS.iter().any(|step| step.name == name) {
+            let known: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+            bail!("there is no step `{name}`: the steps are {}", known.join(", "));
+        }
+    }
+    for step in &STEPS {
+        let named = |names: &[String]| names.iter().any(|name| name == step.name);
+        if named(&arguments.skip) || !(arguments.only.is_empty() || named(&arguments.only)) {
+            continue;
+        }
+        say(&format!("check: {} ({})", step.name, step.about));
+        let start = Instant::now();
+        (step.run)().with_context(|| format!("check `{}`", step.name))?;
+        say(&format!("check: {} passed in {:.0} s", step.name, start.elapsed().as_secs_f64()));
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "what a check is doing is for people")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    process::run(&mut process::cargo(arguments)?)
+}
+
+fn format() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"])
+}
+
+fn package() -> anyhow::Result<()> {
+    // Verifying would compile Burn once more for every crate; `test` has compiled the same sources.
+    cargo(&["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"])
+}
+
+fn clippy() -> anyhow::Result<()> {
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+}
+
+fn docs() -> anyhow::Result<()> {
+    let mut command =
+        process::cargo(&["doc", "--workspace", "--no-deps", "--locked", "--exclude", "xtask"])?;
+    process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn features() -> anyhow::Result<()> {
+    // The default features of the others are all there is: `clippy` has compiled them.
+    cargo(&["check", "--locked", "-p", "eef-core", "--no-default-features"])?;
+    cargo(&["check", "--locked", "-p", "eef-core", "--features", "testing"])
+}
+
+fn test() -> anyhow::Result<()> {
+    // The release profile: tests of models are numeric work, and the main job shares the build.
+    cargo(&["test", "--workspace", "--release", "--locked"])
+}
+
+fn examples() -> anyhow::Result<()> {
+    for (package, example) in EXAMPLES {
+        let mut command = process::cargo(&[
+            "run",
+            "--release",
+            "--locked",
+            "--quiet",
+            "-p",
+            package,
+            "--example",
+            example,
+        ])?;
+        process::output(&mut command)?;
+    }
+    Ok(())
+}
+
+/// One example for each crate that others may use alone.
+const EXAMPLES: [(&str, &str); 0] = [];
+
+fn cuda() -> anyhow::Result<()> {
+    cargo(&["check", "--locked", "-p", "eef-cli", "--features", "cuda"])
+}
