@@ -1,11 +1,12 @@
 //! `cargo xtask check`: everything that a change must pass, the cheapest first.
 
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 
-use crate::{dependencies, process};
+use crate::{dependencies, outside, process};
 
 #[derive(Args)]
 pub struct CheckArguments {
@@ -37,10 +38,14 @@ const STEPS: [Step; 9] = [
     Step { name: "package", about: "every crate can be packaged", run: package },
     Step { name: "clippy", about: "no warning in any target", run: clippy },
     Step { name: "docs", about: "documentation builds without warnings", run: docs },
-    Step { name: "features", about: "each feature compiles alone", run: features },
+    Step { name: "features", about: "each feature compiles alone, CUDA too", run: features },
     Step { name: "test", about: "unit, integration and documentation tests", run: test },
     Step { name: "examples", about: "every crate's example runs", run: examples },
-    Step { name: "cuda", about: "the CUDA build compiles without CUDA", run: cuda },
+    Step {
+        name: "outside",
+        about: "a project outside the workspace uses single crates",
+        run: outside::check_outside_project,
+    },
 ];
 
 /// Runs the chosen steps.
@@ -89,20 +94,28 @@ fn package() -> anyhow::Result<()> {
 }
 
 fn clippy() -> anyhow::Result<()> {
-    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    // One profile for everything: what build scripts and macros compile to is shared.
+    let arguments = ["clippy", "--workspace", "--all-targets", "--release", "--locked"];
+    cargo(&[&arguments[..], &["--", "-D", "warnings"]].concat())
 }
 
 fn docs() -> anyhow::Result<()> {
-    let mut command =
-        process::cargo(&["doc", "--workspace", "--no-deps", "--locked", "--exclude", "xtask"])?;
+    let arguments = ["doc", "--workspace", "--no-deps", "--release", "--locked"];
+    let mut command = process::cargo(&[&arguments[..], &["--exclude", "xtask"]].concat())?;
     process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn features() -> anyhow::Result<()> {
-    // The default features of the others are all there is: `clippy` has compiled them.
-    cargo(&["check", "--locked", "-p", "eef-core", "--no-default-features"])?;
-    cargo(&["check", "--locked", "-p", "eef-core", "--features", "testing"])
+    // The workspace as a whole, so that nothing but the feature differs and little is compiled
+    // again; the step `outside` compiles crates alone.
+    for feature in FEATURES {
+        cargo(&["check", "--workspace", "--release", "--locked", "--features", feature])?;
+    }
+    Ok(())
 }
+
+/// Every feature; the default has none.
+const FEATURES: [&str; 4] = ["eef-core/testing", "eef/testing", "eef-train/tui", "eef-cli/cuda"];
 
 fn test() -> anyhow::Result<()> {
     // The release profile: tests of models are numeric work, and the main job shares the build.
@@ -110,25 +123,33 @@ fn test() -> anyhow::Result<()> {
 }
 
 fn examples() -> anyhow::Result<()> {
-    for (package, example) in EXAMPLES {
-        let mut command = process::cargo(&[
-            "run",
-            "--release",
-            "--locked",
-            "--quiet",
-            "-p",
-            package,
-            "--example",
-            example,
-        ])?;
-        process::output(&mut command)?;
+    let mut arguments = vec!["build", "--workspace", "--release", "--locked", "--examples"];
+    arguments.extend(["--features", "eef-core/testing,eef/testing"]);
+    cargo(&arguments)?;
+    let folder = process::target_folder()?.join("release").join("examples");
+    for example in EXAMPLES {
+        let program = folder.join(example);
+        let output = Command::new(&program)
+            .current_dir(process::workspace_root()?)
+            .output()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the example {example} failed: {}", errors.trim());
     }
     Ok(())
 }
 
-/// One example for each crate that others may use alone.
-const EXAMPLES: [(&str, &str); 0] = [];
-
-fn cuda() -> anyhow::Result<()> {
-    cargo(&["check", "--locked", "-p", "eef-cli", "--features", "cuda"])
-}
+/// One example of each crate that others may use alone.
+const EXAMPLES: [&str; 11] = [
+    "figure_1",
+    "fine_tune",
+    "generate",
+    "keep",
+    "list_tensors",
+    "many_episodes",
+    "mask",
+    "one_episode",
+    "shop",
+    "tune_a_llama",
+    "tune_in_a_corridor",
+];

@@ -1,4 +1,5 @@
-//! Tasks of the workspace: checks, fixtures and data. Compiles no Burn, so that it starts quickly.
+//! Tasks of the workspace: checks, fixtures, data and pictures. Compiles no Burn, so that it starts
+//! quickly.
 //!
 //! `cargo xtask --help` lists them.
 
@@ -7,11 +8,13 @@ use clap::{Parser, Subcommand};
 mod check;
 mod dependencies;
 mod fixtures;
+mod outside;
+mod plot;
 mod prepare_data;
 mod process;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Checks, fixtures and data of the EEF workspace")]
+#[command(name = "cargo xtask", about = "Checks, fixtures, data and pictures of the EEF workspace")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -23,6 +26,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Check the embedded data, or prepare real data
     PrepareData(prepare_data::PrepareDataArguments),
+    /// Draw the picture of a comparison
+    Plot(plot::PlotArguments),
     /// Make the embedded shop, its teachers' trajectories and its tokenizer again
     Fixtures(fixtures::FixturesArguments),
 }
@@ -31,6 +36,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::PrepareData(arguments) => prepare_data::run(&arguments),
+        Command::Plot(arguments) => plot::run(&arguments),
         Command::Fixtures(arguments) => fixtures::run(&arguments),
     }
 }

@@ -11,6 +11,14 @@ pub fn workspace_root() -> anyhow::Result<PathBuf> {
     here.parent().map(Path::to_path_buf).context("xtask lies in no workspace")
 }
 
+/// Where cargo puts what it compiles.
+pub fn target_folder() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => Ok(std::path::absolute(folder)?),
+        None => Ok(workspace_root()?.join("target")),
+    }
+}
+
 /// A cargo command in the workspace's root.
 pub fn cargo(arguments: &[&str]) -> anyhow::Result<Command> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -13,10 +13,7 @@ use eef_core::{
 fn main() -> Result<(), Box<dyn Error>> {
     let texts = ["take room 2", "room 0", "room 1", "right", "take"].map(String::from);
     let json = train_bpe(texts.into_iter(), &BpeTraining::default())?;
-    let encoder = Encoder::new(
-        Arc::new(Tokenizer::from_bytes(json)?),
-        ChatTemplate::compact(),
-    )?;
+    let encoder = Encoder::new(Arc::new(Tokenizer::from_bytes(json)?), ChatTemplate::compact())?;
 
     let step = |reply: &str, observation: &str, author: Author| Step {
         reply: reply.to_owned(),
@@ -35,22 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             step("right", "room 2", Author::Policy),
             step("take", "taken", Author::Policy),
         ],
-        origin: Origin::Rollout {
-            round: 1,
-            sample: 0,
-            parent: None,
-        },
-        outcome: Outcome {
-            end: EpisodeEnd::Terminated,
-            reward: Reward::ONE,
-        },
+        origin: Origin::Rollout { round: 1, sample: 0, parent: None },
+        outcome: Outcome { end: EpisodeEnd::Terminated, reward: Reward::ONE },
     };
     // The expert's first action is context; the policy's own recovery is trained.
     let example = Example::of_trajectory(&encoder, &trajectory, 1, PromptTemplate::Short, 512)?;
-    writeln!(
-        std::io::stdout(),
-        "{}",
-        example.render(encoder.tokenizer())?
-    )?;
+    writeln!(std::io::stdout(), "{}", example.render(encoder.tokenizer())?)?;
     Ok(())
 }

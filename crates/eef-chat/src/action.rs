@@ -59,11 +59,7 @@ impl ActionFormat {
             Self::ReAct => {
                 let (_, action) = reply.rsplit_once("Action:").ok_or(ActionError::NoAction)?;
                 let action = action.trim();
-                if action.is_empty() {
-                    Err(ActionError::EmptyAction)
-                } else {
-                    Ok(action)
-                }
+                if action.is_empty() { Err(ActionError::EmptyAction) } else { Ok(action) }
             }
         }
     }
@@ -87,14 +83,13 @@ impl FromStr for ActionFormat {
     type Err = ChatError;
 
     fn from_str(text: &str) -> Result<Self, ChatError> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == text)
-            .ok_or_else(|| ChatError::UnknownName {
+        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
+            ChatError::UnknownName {
                 what: "action format",
                 found: text.to_owned(),
                 expected: Self::ALL.map(Self::name).join(", "),
-            })
+            }
+        })
     }
 }
 
@@ -108,19 +103,10 @@ mod tests {
     fn the_last_action_counts() {
         let reply = "Thought:\nI could say Action: wait\n\nAction:\nopen door ";
         assert_eq!(ActionFormat::ReAct.parse(reply), Ok("open door"));
-        assert_eq!(
-            ActionFormat::ReAct.parse("open door"),
-            Err(ActionError::NoAction)
-        );
-        assert_eq!(
-            ActionFormat::ReAct.parse("Action: "),
-            Err(ActionError::EmptyAction)
-        );
+        assert_eq!(ActionFormat::ReAct.parse("open door"), Err(ActionError::NoAction));
+        assert_eq!(ActionFormat::ReAct.parse("Action: "), Err(ActionError::EmptyAction));
         assert_eq!(ActionFormat::Plain.parse(" \n"), Err(ActionError::Empty));
-        assert_eq!(
-            "react".parse::<ActionFormat>().unwrap(),
-            ActionFormat::ReAct
-        );
+        assert_eq!("react".parse::<ActionFormat>().unwrap(), ActionFormat::ReAct);
     }
 
     proptest! {

@@ -83,23 +83,16 @@ pub fn train_bpe(
 }
 
 fn failed(error: &(dyn std::error::Error + Send + Sync)) -> ChatError {
-    ChatError::Training {
-        message: error.to_string(),
-    }
+    ChatError::Training { message: error.to_string() }
 }
 
 /// Control tokens, added tokens and bytes, by id.
 fn starting_tokens(config: &BpeTraining) -> Result<Vec<String>, ChatError> {
-    let mut alphabet: Vec<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet()
-        .into_iter()
-        .collect();
+    let mut alphabet: Vec<char> =
+        tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
-    let mut tokens: Vec<String> = config
-        .special_tokens
-        .iter()
-        .chain(&config.added_tokens)
-        .cloned()
-        .collect();
+    let mut tokens: Vec<String> =
+        config.special_tokens.iter().chain(&config.added_tokens).cloned().collect();
     let mut seen = BTreeSet::new();
     for token in &tokens {
         // Decoding reads tokens as byte-level characters; only for ASCII is that the same text.
@@ -109,11 +102,8 @@ fn starting_tokens(config: &BpeTraining) -> Result<Vec<String>, ChatError> {
             return Err(ChatError::Training { message });
         }
     }
-    let alphabet: Vec<String> = alphabet
-        .into_iter()
-        .map(String::from)
-        .filter(|byte| !seen.contains(byte))
-        .collect();
+    let alphabet: Vec<String> =
+        alphabet.into_iter().map(String::from).filter(|byte| !seen.contains(byte)).collect();
     tokens.extend(alphabet);
     if config.vocabulary_size < tokens.len() {
         let message = format!(
@@ -131,11 +121,8 @@ fn build(
     merges: &[(String, String)],
     config: &BpeTraining,
 ) -> Result<tokenizers::Tokenizer, ChatError> {
-    let vocabulary: Vocab = tokens
-        .iter()
-        .enumerate()
-        .map(|(id, token)| (token.clone(), id as u32))
-        .collect();
+    let vocabulary: Vocab =
+        tokens.iter().enumerate().map(|(id, token)| (token.clone(), id as u32)).collect();
     let model = BPE::builder()
         .vocab_and_merges(vocabulary, merges.to_vec())
         .build()
@@ -153,20 +140,13 @@ fn build(
         PreTokenizerWrapper::ByteLevel(bytes),
     ])));
     tokenizer.with_decoder(Some(bytes));
-    let special = config
-        .special_tokens
-        .iter()
-        .map(|token| AddedToken::from(token.clone(), true));
+    let special = config.special_tokens.iter().map(|token| AddedToken::from(token.clone(), true));
     let added = config
         .added_tokens
         .iter()
         .map(|token| AddedToken::from(token.clone(), false).normalized(false));
-    tokenizer
-        .add_special_tokens(special.collect::<Vec<_>>())
-        .map_err(|error| failed(&*error))?;
-    tokenizer
-        .add_tokens(added.collect::<Vec<_>>())
-        .map_err(|error| failed(&*error))?;
+    tokenizer.add_special_tokens(special.collect::<Vec<_>>()).map_err(|error| failed(&*error))?;
+    tokenizer.add_tokens(added.collect::<Vec<_>>()).map_err(|error| failed(&*error))?;
     tokenizer.set_encode_special_tokens(true);
     Ok(tokenizer)
 }
@@ -178,13 +158,10 @@ fn count_words(
 ) -> Result<BTreeMap<String, u64>, ChatError> {
     let mut counts = BTreeMap::new();
     for text in texts {
-        let mut pieces = cutter
-            .get_added_vocabulary()
-            .extract_and_normalize(cutter.get_normalizer(), &text);
+        let mut pieces =
+            cutter.get_added_vocabulary().extract_and_normalize(cutter.get_normalizer(), &text);
         if let Some(pre_tokenizer) = cutter.get_pre_tokenizer() {
-            pre_tokenizer
-                .pre_tokenize(&mut pieces)
-                .map_err(|error| failed(&*error))?;
+            pre_tokenizer.pre_tokenize(&mut pieces).map_err(|error| failed(&*error))?;
         }
         for (piece, _, ready) in pieces.get_splits(OffsetReferential::Original, OffsetType::None) {
             if ready.is_none() {
@@ -203,17 +180,12 @@ fn learn_merges(
     tokens: &mut Vec<String>,
     config: &BpeTraining,
 ) -> Vec<(String, String)> {
-    let mut id_of: BTreeMap<String, u32> = tokens
-        .iter()
-        .enumerate()
-        .map(|(id, token)| (token.clone(), id as u32))
-        .collect();
+    let mut id_of: BTreeMap<String, u32> =
+        tokens.iter().enumerate().map(|(id, token)| (token.clone(), id as u32)).collect();
     let mut words: Vec<(Vec<u32>, u64)> = counts
         .iter()
         .map(|(word, count)| {
-            let ids = word
-                .chars()
-                .filter_map(|c| id_of.get(c.encode_utf8(&mut [0; 4]) as &str));
+            let ids = word.chars().filter_map(|c| id_of.get(c.encode_utf8(&mut [0; 4]) as &str));
             (ids.copied().collect(), *count)
         })
         .collect();
@@ -234,10 +206,7 @@ fn learn_merges(
         if count < config.min_frequency.max(1) {
             break;
         }
-        let (left, right) = (
-            tokens[pair.0 as usize].clone(),
-            tokens[pair.1 as usize].clone(),
-        );
+        let (left, right) = (tokens[pair.0 as usize].clone(), tokens[pair.1 as usize].clone());
         let merged = format!("{left}{right}");
         let id = *id_of.entry(merged.clone()).or_insert_with(|| {
             tokens.push(merged);
@@ -327,9 +296,7 @@ mod tests {
         let tokenizer = Tokenizer::from_bytes(train(&[text; 8], 600)).unwrap();
         let pieces = |text: &str| -> Vec<String> {
             let ids = tokenizer.encode(text).unwrap();
-            ids.iter()
-                .map(|id| tokenizer.decode(&[*id]).unwrap())
-                .collect()
+            ids.iter().map(|id| tokenizer.decode(&[*id]).unwrap()).collect()
         };
         assert_eq!(pieces(" modern lamp"), [" modern", " lamp"]);
         assert_eq!(pieces(" $14.99"), [" $14.99"]);
@@ -340,15 +307,9 @@ mod tests {
 
     #[test]
     fn impossible_wishes_are_refused() {
-        let small = BpeTraining {
-            vocabulary_size: 100,
-            ..BpeTraining::default()
-        };
+        let small = BpeTraining { vocabulary_size: 100, ..BpeTraining::default() };
         let error = train_bpe(std::iter::empty(), &small).unwrap_err();
-        assert!(
-            error.to_string().contains("vocabulary of 100 is too small"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("vocabulary of 100 is too small"), "{error}");
         let twice = BpeTraining {
             added_tokens: vec!["a b".to_owned(), "a b".to_owned()],
             ..BpeTraining::default()

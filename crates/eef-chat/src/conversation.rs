@@ -109,11 +109,7 @@ impl Encoder {
 
     /// A conversation in which nothing was said.
     pub fn start(&self) -> Conversation {
-        Conversation {
-            token_ids: self.begin.clone(),
-            replies: Vec::new(),
-            state: State::Listening,
-        }
+        Conversation { token_ids: self.begin.clone(), replies: Vec::new(), state: State::Listening }
     }
 
     /// Appends a message.
@@ -146,19 +142,13 @@ impl Encoder {
                         conversation.token_ids.extend(&sampled.ids);
                     }
                     _ => {
-                        conversation
-                            .token_ids
-                            .extend(self.tokenizer.encode(&message.text)?);
+                        conversation.token_ids.extend(self.tokenizer.encode(&message.text)?);
                         conversation.token_ids.push(self.reply_end);
                     }
                 }
                 let ended = conversation.token_ids[start..].last() == Some(&self.reply_end);
                 conversation.replies.push(start..conversation.len());
-                conversation.state = if ended {
-                    State::Replied
-                } else {
-                    State::Interrupted
-                };
+                conversation.state = if ended { State::Replied } else { State::Interrupted };
             }
         }
         Ok(())
@@ -196,56 +186,33 @@ mod tests {
         let encoder = tiny_encoder();
         let hash = encoder.tokenizer().hash();
         let ids = encoder.tokenizer().encode("right").unwrap();
-        let sampled = SampledTokens {
-            tokenizer: hash,
-            ids: ids.clone(),
-            log_probabilities: Vec::new(),
-        };
+        let sampled =
+            SampledTokens { tokenizer: hash, ids: ids.clone(), log_probabilities: Vec::new() };
         let mut conversation = encoder.start();
-        encoder
-            .push(&mut conversation, &Message::user("room 0"))
-            .unwrap();
-        encoder
-            .push(
-                &mut conversation,
-                &Message::assistant("right", Some(sampled)),
-            )
-            .unwrap();
+        encoder.push(&mut conversation, &Message::user("room 0")).unwrap();
+        encoder.push(&mut conversation, &Message::assistant("right", Some(sampled))).unwrap();
         let reply = conversation.replies()[0].clone();
         assert_eq!(conversation.token_ids()[reply.clone()], ids);
         assert_eq!(reply.end, conversation.len());
-        encoder
-            .push(&mut conversation, &Message::user("room 1"))
-            .unwrap();
+        encoder.push(&mut conversation, &Message::user("room 1")).unwrap();
         assert_eq!(conversation.token_ids()[reply.end], encoder.stop_token());
     }
 
     #[test]
     fn ids_of_another_tokenizer_are_never_taken() {
         let encoder = tiny_encoder();
-        let foreign = SampledTokens {
-            tokenizer: 1,
-            ids: vec![9],
-            log_probabilities: Vec::new(),
-        };
+        let foreign = SampledTokens { tokenizer: 1, ids: vec![9], log_probabilities: Vec::new() };
         let mut one = encoder.start();
-        encoder
-            .push(&mut one, &Message::assistant("take", Some(foreign)))
-            .unwrap();
+        encoder.push(&mut one, &Message::assistant("take", Some(foreign))).unwrap();
         let mut two = encoder.start();
-        encoder
-            .push(&mut two, &Message::assistant("take", None))
-            .unwrap();
+        encoder.push(&mut two, &Message::assistant("take", None)).unwrap();
         assert_eq!(one, two);
         assert_eq!(one.token_ids().last(), Some(&encoder.stop_token()));
     }
 
     #[test]
     fn an_end_of_turn_of_several_tokens_is_refused() {
-        let template = ChatTemplate {
-            reply_end: "the end".to_owned(),
-            ..ChatTemplate::compact()
-        };
+        let template = ChatTemplate { reply_end: "the end".to_owned(), ..ChatTemplate::compact() };
         let error = Encoder::new(tiny_encoder().tokenizer().clone(), template).unwrap_err();
         assert!(error.to_string().contains("expected one"), "{error}");
     }

@@ -20,9 +20,7 @@ impl LossMask {
     /// [`ChatError::InvalidMask`].
     pub fn new(trained: Vec<bool>) -> Result<Self, ChatError> {
         if trained.first() == Some(&true) || !trained.contains(&true) {
-            return Err(ChatError::InvalidMask {
-                n_tokens: trained.len(),
-            });
+            return Err(ChatError::InvalidMask { n_tokens: trained.len() });
         }
         Ok(Self(trained))
     }
@@ -92,10 +90,7 @@ impl Example {
             trained[reply.clone()].fill(true);
         }
         let loss_mask = LossMask::new(trained)?;
-        Ok(Self {
-            token_ids: conversation.token_ids().to_vec(),
-            loss_mask,
-        })
+        Ok(Self { token_ids: conversation.token_ids().to_vec(), loss_mask })
     }
 
     /// A conversation of which every token is trained, a user's too (but the first, which nothing
@@ -113,10 +108,7 @@ impl Example {
             *first = false;
         }
         let loss_mask = LossMask::new(trained)?;
-        Ok(Self {
-            token_ids: conversation.token_ids().to_vec(),
-            loss_mask,
-        })
+        Ok(Self { token_ids: conversation.token_ids().to_vec(), loss_mask })
     }
 
     /// Maximal runs of tokens that are all trained, or all not.
@@ -140,11 +132,7 @@ impl Example {
         for (range, trained) in self.spans() {
             let piece = tokenizer.decode(&self.token_ids[range])?;
             // Writing to a string cannot fail.
-            let _ = if trained {
-                write!(text, "⟦{piece}⟧")
-            } else {
-                write!(text, "{piece}")
-            };
+            let _ = if trained { write!(text, "⟦{piece}⟧") } else { write!(text, "{piece}") };
         }
         Ok(text)
     }
@@ -153,10 +141,7 @@ impl Example {
 /// The messages of a trajectory, as a rollout exchanged them: the prompt, then replies and
 /// observations in turn, up to the last reply.
 pub fn messages_of(trajectory: &Trajectory, prompt: PromptTemplate) -> Vec<Message> {
-    let first = prompt.render(
-        &trajectory.instruction,
-        trajectory.first_observation.as_str(),
-    );
+    let first = prompt.render(&trajectory.instruction, trajectory.first_observation.as_str());
     let mut messages = vec![Message::user(first)];
     for (index, step) in trajectory.steps.iter().enumerate() {
         messages.push(Message::assistant(step.reply.clone(), step.sampled.clone()));
@@ -198,12 +183,7 @@ mod tests {
     #[test]
     fn an_example_too_long_or_without_loss_is_an_error() {
         let error = example(&["right"], 1).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("has 1 actions, none of them trained"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("has 1 actions, none of them trained"), "{error}");
         let trajectory = trajectory(&["right"; 9]);
         let error =
             Example::of_trajectory(tiny_encoder(), &trajectory, 0, PromptTemplate::Short, 20)

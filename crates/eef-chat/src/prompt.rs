@@ -65,14 +65,13 @@ impl FromStr for PromptTemplate {
     type Err = ChatError;
 
     fn from_str(text: &str) -> Result<Self, ChatError> {
-        Self::ALL
-            .into_iter()
-            .find(|prompt| prompt.name() == text)
-            .ok_or_else(|| ChatError::UnknownName {
+        Self::ALL.into_iter().find(|prompt| prompt.name() == text).ok_or_else(|| {
+            ChatError::UnknownName {
                 what: "prompt",
                 found: text.to_owned(),
                 expected: Self::ALL.map(Self::name).join(", "),
-            })
+            }
+        })
     }
 }
 
@@ -119,10 +118,7 @@ mod tests {
     #[test]
     fn the_short_prompt_says_everything_once() {
         let prompt = PromptTemplate::Short;
-        assert_eq!(
-            prompt.render("take room 3", "room 0"),
-            "take room 3\nroom 0"
-        );
+        assert_eq!(prompt.render("take room 3", "room 0"), "take room 3\nroom 0");
         let page = "Instruction: take room 3 [Search]";
         assert_eq!(prompt.render("take room 3", page), page);
         assert_eq!(prompt.render("take room 3", ""), "take room 3");
@@ -140,9 +136,7 @@ mod tests {
         ];
         let mut from = 0;
         for section in sections {
-            let at = prompt[from..]
-                .find(section)
-                .unwrap_or_else(|| panic!("{section}"));
+            let at = prompt[from..].find(section).unwrap_or_else(|| panic!("{section}"));
             from += at + section.len();
         }
         assert_eq!(from, prompt.len());
@@ -154,11 +148,6 @@ mod tests {
             assert_eq!(prompt.name().parse::<PromptTemplate>().unwrap(), prompt);
         }
         let error = "long".parse::<PromptTemplate>().unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("expected one of short, agentlite"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("expected one of short, agentlite"), "{error}");
     }
 }

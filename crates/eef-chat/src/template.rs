@@ -56,11 +56,7 @@ impl ChatTemplate {
             "llama3",
             "<|begin_of_text|>",
             ["<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"],
-            [
-                "<|start_header_id|>assistant<|end_header_id|>\n\n",
-                "<|eot_id|>",
-                "",
-            ],
+            ["<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", ""],
         )
     }
 
@@ -125,9 +121,7 @@ impl ChatTemplate {
         } else if has(&["<|assistant|>", "<|end|>"]) && !has(&["<|user|>"]) {
             Ok(Self::compact())
         } else {
-            Err(ChatError::UnknownTemplate {
-                known: PRESETS.join(", "),
-            })
+            Err(ChatError::UnknownTemplate { known: PRESETS.join(", ") })
         }
     }
 
@@ -140,19 +134,12 @@ impl ChatTemplate {
         match std::fs::read(&path) {
             Ok(bytes) => Self::parse(&bytes, &path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::detect(tokenizer),
-            Err(source) => Err(ChatError::Io {
-                doing: "read",
-                path,
-                source,
-            }),
+            Err(source) => Err(ChatError::Io { doing: "read", path, source }),
         }
     }
 
     fn parse(bytes: &[u8], path: &Path) -> Result<Self, ChatError> {
-        let invalid = |message: String| ChatError::InvalidTemplate {
-            path: path.into(),
-            message,
-        };
+        let invalid = |message: String| ChatError::InvalidTemplate { path: path.into(), message };
         let value: serde_json::Value =
             serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         // The version comes first: a later one may well have other fields.
@@ -170,10 +157,7 @@ impl ChatTemplate {
 
     /// The bytes of an `eef_chat.json`.
     pub fn to_json(&self) -> String {
-        let record = Record {
-            version: VERSION,
-            template: self.clone(),
-        };
+        let record = Record { version: VERSION, template: self.clone() };
         // A record of strings always serialises.
         let mut json = serde_json::to_string_pretty(&record).unwrap_or_default();
         json.push('\n');
@@ -206,18 +190,9 @@ mod tests {
         let t = template;
         let user = |text: &str| format!("{}{text}{}", t.user_prefix, t.user_suffix);
         let reply = |text: &str| format!("{}{text}{}{}", t.reply_prefix, t.reply_end, t.reply_gap);
-        let all = [
-            &t.begin,
-            &user("find a mug"),
-            &reply("search"),
-            &user("two mugs"),
-        ];
-        format!(
-            "{}{}{}",
-            all.map(String::as_str).concat(),
-            reply("click"),
-            user("a mug")
-        ) + &t.reply_prefix
+        let all = [&t.begin, &user("find a mug"), &reply("search"), &user("two mugs")];
+        format!("{}{}{}", all.map(String::as_str).concat(), reply("click"), user("a mug"))
+            + &t.reply_prefix
     }
 
     fn jinja(source: &str) -> String {
@@ -234,11 +209,7 @@ mod tests {
         let values = context! {
             messages, add_generation_prompt => true, bos_token => "<|begin_of_text|>",
         };
-        environment
-            .get_template("chat")
-            .unwrap()
-            .render(values)
-            .unwrap()
+        environment.get_template("chat").unwrap().render(values).unwrap()
     }
 
     #[test]
@@ -264,36 +235,20 @@ mod tests {
             assert_eq!(ChatTemplate::preset(name).unwrap().name, name);
         }
         let error = ChatTemplate::preset("llama4").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("expected one of compact, llama3"),
-            "{error}"
-        );
-        assert_eq!(
-            ChatTemplate::detect(tiny_tokenizer()).unwrap(),
-            ChatTemplate::compact()
-        );
+        assert!(error.to_string().contains("expected one of compact, llama3"), "{error}");
+        assert_eq!(ChatTemplate::detect(tiny_tokenizer()).unwrap(), ChatTemplate::compact());
     }
 
     #[test]
     fn a_template_file_is_read_back_and_checked() {
         let path = Path::new("m/eef_chat.json");
         let template = ChatTemplate::chatml();
-        assert_eq!(
-            ChatTemplate::parse(template.to_json().as_bytes(), path).unwrap(),
-            template
-        );
-        let later = template
-            .to_json()
-            .replace("\"version\": 1", "\"version\": 2");
+        assert_eq!(ChatTemplate::parse(template.to_json().as_bytes(), path).unwrap(), template);
+        let later = template.to_json().replace("\"version\": 1", "\"version\": 2");
         let error = ChatTemplate::parse(later.as_bytes(), path).unwrap_err();
         assert_eq!(error.to_string(), "m/eef_chat.json: version 2, expected 1");
         let misspelt = template.to_json().replace("reply_end", "reply_ends");
         let error = ChatTemplate::parse(misspelt.as_bytes(), path).unwrap_err();
-        assert!(
-            error.to_string().contains("unknown field `reply_ends`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("unknown field `reply_ends`"), "{error}");
     }
 }

@@ -57,14 +57,7 @@ pub(crate) fn trajectory(replies: &[&str]) -> Trajectory {
         instruction: "take room 3".to_owned(),
         first_observation: Observation::new("room 0"),
         steps: steps.collect(),
-        origin: Origin::Rollout {
-            round: 1,
-            sample: 0,
-            parent: None,
-        },
-        outcome: Outcome {
-            end: EpisodeEnd::Terminated,
-            reward: Reward::ONE,
-        },
+        origin: Origin::Rollout { round: 1, sample: 0, parent: None },
+        outcome: Outcome { end: EpisodeEnd::Terminated, reward: Reward::ONE },
     }
 }

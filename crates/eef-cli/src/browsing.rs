@@ -55,7 +55,7 @@ pub fn transcripts(
             }
             if !has_thought {
                 n_pages += 1;
-                page = transition.observation.as_str().to_owned();
+                transition.observation.as_str().clone_into(&mut page);
             }
         }
         transcripts.push(transcript);
@@ -63,12 +63,7 @@ pub fn transcripts(
     Ok(transcripts)
 }
 
-fn act(
-    environment: &ShopEnvironment,
-    instruction: &str,
-    page: &str,
-    rng: &mut Rng,
-) -> AgentAction {
+fn act(environment: &ShopEnvironment, instruction: &str, page: &str, rng: &mut Rng) -> AgentAction {
     let buttons = buttons(page);
     if buttons.iter().any(|button| button == "Search") {
         return AgentAction::search(query(environment, instruction, rng));
@@ -123,10 +118,11 @@ fn note(instruction: &str, page: &str, rng: &mut Rng) -> Option<String> {
     let has: BTreeSet<&str> = title.split(|c: char| !c.is_alphanumeric()).collect();
     let asked = instruction.split(|c: char| !c.is_alphanumeric());
     let shared: Vec<&str> = asked.filter(|word| word.len() > 3 && has.contains(word)).collect();
-    match shared.is_empty() {
-        true => Some(format!("{asin} has none of it")),
-        false => Some(format!("{asin} has {}", shared.join(", "))),
-    }
+    Some(if shared.is_empty() {
+        format!("{asin} has none of it")
+    } else {
+        format!("{asin} has {}", shared.join(", "))
+    })
 }
 
 /// Product number, title and price of each offer on a page of results.
@@ -161,12 +157,8 @@ mod tests {
     fn notes_state_what_stands_there() {
         let asked = "find me a cotton mug, and price lower than 20.00 dollars";
         let mut rng = Seed::new(3).rng();
-        let notes: BTreeSet<String> =
-            (0..20).filter_map(|_| note(asked, PAGE, &mut rng)).collect();
+        let notes: BTreeSet<String> = (0..20).filter_map(|_| note(asked, PAGE, &mut rng)).collect();
         let notes: Vec<&str> = notes.iter().map(String::as_str).collect();
-        assert_eq!(
-            notes,
-            ["B012345678 $14.99 is lower than 20.00", "B012345678 has cotton"]
-        );
+        assert_eq!(notes, ["B012345678 $14.99 is lower than 20.00", "B012345678 has cotton"]);
     }
 }

@@ -60,9 +60,6 @@ pub struct DataConfig {
     /// Teachers: a JSONL file of trajectories, or `scripted-strong` and `scripted-weak`, which are
     /// asked when the run begins.
     pub experts: Vec<String>,
-    /// Share of an instruction's words that a scripted teacher wants in a title: 1 where titles
-    /// name all that is asked for, less for real products.
-    pub teacher_required_share: f64,
     /// The experts whose positives are cloned in round 1; none listed means all.
     pub bc_experts: Vec<String>,
     /// At most so many training tasks; 0 takes all.
@@ -255,7 +252,6 @@ impl Default for DataConfig {
             environment: EnvironmentKind::WebShop,
             directory: "fixtures/webshop".to_owned(),
             experts: vec!["fixtures/experts/scripted-strong.jsonl".to_owned()],
-            teacher_required_share: 1.0,
             bc_experts: Vec::new(),
             n_train_tasks: 0,
             n_validation_tasks: 0,
@@ -266,11 +262,7 @@ impl Default for DataConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self {
-            base: "fixtures/base".to_owned(),
-            prompt: "short".to_owned(),
-            context_length: 0,
-        }
+        Self { base: "fixtures/base".to_owned(), prompt: "short".to_owned(), context_length: 0 }
     }
 }
 

@@ -77,7 +77,8 @@ fn log(verbose: u8) {
         2 => "debug",
         _ => "trace",
     };
-    let ours = format!("error,eef={level},{}", OURS.map(|name| format!("{name}={level}")).join(","));
+    let ours =
+        format!("error,eef={level},{}", OURS.map(|name| format!("{name}={level}")).join(","));
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(ours));
     tracing_subscriber::fmt()

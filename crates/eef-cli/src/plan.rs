@@ -1,11 +1,13 @@
 //! What a run would do: phases, simulations, tokens, time and memory, and what is missing.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use eef_core::{Environment, Split, Trajectory};
 use eef_llama::LlamaConfig;
 use eef_select::AnchorSchedule;
 use eef_store::read_jsonl;
+use eef_webshop::teacher::ScriptedTeacher;
 use serde::Serialize;
 
 use crate::config::{Config, EnvironmentKind};
@@ -88,7 +90,9 @@ fn missing(config: &Config) -> Vec<Missing> {
         need("the ScienceWorld simulator", "(not part of this version)", "a later version");
     }
     need("data", &config.data.directory, &config.plan.data_source);
-    for expert in config.data.experts.iter().filter(|expert| expert.ends_with(".jsonl")) {
+    for expert in
+        config.data.experts.iter().filter(|expert| ScriptedTeacher::by_name(expert).is_none())
+    {
         need("expert trajectories", expert, &config.plan.data_source);
     }
     need("base model", &config.model.base, &config.plan.model_source);
@@ -97,57 +101,46 @@ fn missing(config: &Config) -> Vec<Missing> {
 
 impl Sizes {
     fn of(config: &Config) -> Self {
-        let assumed_sizes = &config.plan;
+        let plan = &config.plan;
         let mut assumed = Vec::new();
-        let limit = |n: usize, most: usize| if most > 0 { n.min(most) } else { n };
         let data = &config.data;
-        let (n_train, n_validation, n_test) = match wiring::environment(config) {
-            Ok(shop) => {
-                let n = |split, most| limit(shop.tasks(split).len(), most);
-                (
-                    n(Split::Train, data.n_train_tasks),
-                    n(Split::Validation, data.n_validation_tasks),
-                    n(Split::Test, data.n_test_tasks),
-                )
-            }
-            Err(_) => {
-                assumed.push("tasks");
-                (
-                    limit(assumed_sizes.n_train_tasks, data.n_train_tasks),
-                    limit(assumed_sizes.n_validation_tasks, data.n_validation_tasks),
-                    limit(assumed_sizes.n_test_tasks, data.n_test_tasks),
-                )
-            }
+        let shop = wiring::environment(config).ok();
+        if shop.is_none() {
+            assumed.push("tasks");
+        }
+        let n_tasks = |split, assumed: usize, most: usize| {
+            let n = shop.as_ref().map_or(assumed, |shop| shop.tasks(split).len());
+            if most > 0 { n.min(most) } else { n }
         };
+        let n_train = n_tasks(Split::Train, plan.n_train_tasks, data.n_train_tasks);
+        let n_validation =
+            n_tasks(Split::Validation, plan.n_validation_tasks, data.n_validation_tasks);
+        let n_test = n_tasks(Split::Test, plan.n_test_tasks, data.n_test_tasks);
         let files = data.experts.iter().map(|path| read_jsonl(paths::resolve(path)));
         let experts: Option<Vec<_>> = files.map(Result::ok).collect();
         let experts = experts.map(|files| files.concat()).filter(|experts| !experts.is_empty());
         let schedule =
             AnchorSchedule::from_name(&config.method.anchors).unwrap_or(AnchorSchedule::Floor);
         let n_simulations = config.method.n_simulations;
-        let (n_experts, positive_share, actions, n_simulated_states) = match experts {
-            Some(experts) => {
-                let n = experts.len() as f64;
-                let positive = experts.iter().filter(|expert| expert.is_positive()).count();
-                let actions: usize = experts.iter().map(|expert| expert.n_actions()).sum();
-                let anchors = |expert: &Trajectory| schedule.anchors(expert.n_actions(), n_simulations);
-                let n_states = experts.iter().map(|expert| anchors(expert).len()).sum();
-                (experts.len(), positive as f64 / n, actions as f64 / n, n_states)
-            }
-            None => {
-                assumed.push("experts");
-                let plan = assumed_sizes;
-                let n = plan.n_expert_trajectories;
-                (n, plan.positive_share, plan.actions_per_episode, n * n_simulations)
-            }
+        if experts.is_none() {
+            assumed.push("experts");
+        }
+        let n_experts = experts.as_ref().map_or(plan.n_expert_trajectories, Vec::len);
+        let mean = |of: &dyn Fn(&Trajectory) -> usize, assumed: f64| match &experts {
+            Some(experts) => experts.iter().map(of).sum::<usize>() as f64 / n_experts as f64,
+            None => assumed,
         };
-        let n_parameters = match model_parameters(&paths::resolve(&config.model.base)) {
-            Some(n) => n as f64,
-            None => {
-                assumed.push("model");
-                assumed_sizes.n_parameters
-            }
-        };
+        let positive_share = mean(&|expert| expert.is_positive().into(), plan.positive_share);
+        let actions = mean(&Trajectory::n_actions, plan.actions_per_episode);
+        let n_states =
+            |expert: &Trajectory| schedule.anchors(expert.n_actions(), n_simulations).len();
+        let n_simulated_states =
+            (mean(&n_states, n_simulations as f64) * n_experts as f64).round() as usize;
+        let counted = model_parameters(&paths::resolve(&config.model.base));
+        let n_parameters = counted.map_or(plan.n_parameters, |n| n as f64);
+        if counted.is_none() {
+            assumed.push("model");
+        }
         Self {
             n_train,
             n_validation,
@@ -229,7 +222,12 @@ fn phases(config: &Config, sizes: &Sizes) -> Vec<Phase> {
             phases.push(phase(format!("round {round}: validate"), validation, 0.0, 0.0));
         }
     }
-    phases.push(phase("test, SFT pos and best round".to_owned(), 2.0 * sizes.n_test as f64, 0.0, 0.0));
+    phases.push(phase(
+        "test, SFT pos and best round".to_owned(),
+        2.0 * sizes.n_test as f64,
+        0.0,
+        0.0,
+    ));
     phases
 }
 
@@ -256,22 +254,23 @@ impl Plan {
         );
         if !self.sizes.assumed.is_empty() {
             let assumed = self.sizes.assumed.join(", ");
-            text.push_str(&format!("assumed, for want of the files ([plan]): {assumed}\n"));
+            let _ = writeln!(text, "assumed, for want of the files ([plan]): {assumed}");
         }
         text.push('\n');
         text.push_str(&self.table());
         let total: f64 = self.phases.iter().map(|phase| phase.seconds).sum();
-        text.push_str(&format!(
-            "\nestimated from sizes alone: {} of computing, {} for weights, gradients and moments\n",
+        let _ = writeln!(
+            text,
+            "\nestimated from sizes alone: {} of computing, {} for weights, gradients and moments",
             duration(total),
             bytes(self.memory_bytes),
-        ));
+        );
         if self.missing.is_empty() {
             text.push_str("nothing is missing\n");
         }
         for missing in &self.missing {
             let Missing { what, path, how } = missing;
-            text.push_str(&format!("missing: {what} {path}\n  to get it: {how}\n"));
+            let _ = writeln!(text, "missing: {what} {path}\n  to get it: {how}");
         }
         text
     }

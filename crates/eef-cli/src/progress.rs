@@ -78,8 +78,7 @@ impl Progress for Renderer {
                 }
                 let now = Instant::now();
                 let bar = (self.style == Style::Bar).then(|| bar(&phase, unit, total));
-                let next =
-                    Phase { name: phase, unit, total, done: 0, began: now, shown: now, bar };
+                let next = Phase { name: phase, unit, total, done: 0, began: now, shown: now, bar };
                 if let Some(bar) = slot.replace(next).and_then(|last| last.bar) {
                     bar.finish_and_clear();
                 }
@@ -109,8 +108,7 @@ impl Progress for Renderer {
                     bar.finish_and_clear();
                 }
                 let seconds = phase.began.elapsed().as_secs_f64();
-                let text =
-                    format!("{}: {summary} in {}", phase.name, output::duration(seconds));
+                let text = format!("{}: {summary} in {}", phase.name, output::duration(seconds));
                 let fields = serde_json::json!({
                     "event": "finished", "phase": phase.name, "summary": summary,
                     "seconds": seconds,

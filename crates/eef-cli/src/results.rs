@@ -63,9 +63,12 @@ pub fn rounds(report: &RunReport) -> String {
     let sum = |of: fn(&eef::RoundReport) -> usize| report.rounds.iter().map(of).sum::<usize>();
     let (diverged, failed) = (sum(|r| r.n_diverged), sum(|r| r.n_environment_errors));
     if diverged + failed > 0 {
-        text.push_str(&format_args!(
-            "without a result: {diverged} replays that diverged, {failed} environment errors\n"
-        ).to_string());
+        text.push_str(
+            &format_args!(
+                "without a result: {diverged} replays that diverged, {failed} environment errors\n"
+            )
+            .to_string(),
+        );
     }
     text
 }
@@ -75,7 +78,8 @@ fn tests(report: &RunReport) -> String {
     let mut table = evaluation_table(&report.test);
     evaluation_row(&mut table, first, &report.test_of_imitation);
     if report.rounds.len() > 1 {
-        evaluation_row(&mut table, &display_name(&report.method), &report.test);
+        let name = format!("{}, round {}", display_name(&report.method), report.best_round);
+        evaluation_row(&mut table, &name, &report.test);
     }
     table.render()
 }
@@ -124,7 +128,8 @@ pub fn comparison(comparison: &Comparison) -> String {
         "each seed",
     ]);
     for method in &comparison.methods {
-        let each: Vec<_> = method.win_rates.iter().map(|rate| format!("{:.1}", 100.0 * rate)).collect();
+        let each: Vec<_> =
+            method.win_rates.iter().map(|rate| format!("{:.1}", 100.0 * rate)).collect();
         table.row([
             display_name(&method.method),
             percent(method.win_rate.mean),
@@ -142,7 +147,8 @@ pub fn comparison(comparison: &Comparison) -> String {
         return text;
     }
     text.push('\n');
-    let mut table = Table::new(&["difference", "win rate", "95 % interval", "reward", "95 % interval"]);
+    let mut table =
+        Table::new(&["difference", "win rate", "95 % interval", "reward", "95 % interval"]);
     for difference in &comparison.differences {
         let (win, reward) = (&difference.win_rate, &difference.reward);
         table.row([

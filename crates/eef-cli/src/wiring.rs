@@ -22,8 +22,7 @@ pub fn environment(config: &Config) -> anyhow::Result<ShopEnvironment> {
     if config.data.environment == EnvironmentKind::ScienceWorld {
         bail!("ScienceWorld is not part of this version; iterate --dry-run plans for it");
     }
-    let directory =
-        paths::require(&config.data.directory, "the data", &config.plan.data_source)?;
+    let directory = paths::require(&config.data.directory, "the data", &config.plan.data_source)?;
     Ok(WebShop::open(&directory)?.environment())
 }
 
@@ -143,8 +142,6 @@ pub fn collect(
     let Some(script) = ScriptedTeacher::by_name(teacher) else {
         bail!("unknown teacher `{teacher}`: expected scripted-strong or scripted-weak");
     };
-    let script = script
-        .with(|parameters| parameters.required_share = config.data.teacher_required_share);
     let mut tasks = environment.tasks(split);
     if n_tasks > 0 {
         tasks.truncate(n_tasks);
@@ -178,17 +175,21 @@ pub fn collect(
     let plain = |opening: &Opening| {
         PromptTemplate::Short.render(&opening.instruction, opening.observation.as_str())
     };
-    let mut policies: Vec<Box<dyn Policy>> = (0..n_workers(config))
-        .map(|_| Box::new(script.clone()) as Box<dyn Policy>)
-        .collect();
+    let mut policies: Vec<Box<dyn Policy>> =
+        (0..n_workers(config)).map(|_| Box::new(script.clone()) as Box<dyn Policy>).collect();
     let mut trajectories = Vec::new();
     let mut keep = |unit: eef_rollout::UnitResult| {
         trajectories.extend(unit.trajectories);
         Ok(())
     };
     let phase = format!("{teacher}, {split} tasks");
-    Rollouts::new(environment, &plain, settings)
-        .run(&phase, &mut policies, &units, control, &mut keep)?;
+    Rollouts::new(environment, &plain, settings).run(
+        &phase,
+        &mut policies,
+        &units,
+        control,
+        &mut keep,
+    )?;
     Ok(trajectories)
 }
 
@@ -268,11 +269,7 @@ pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
         &engine.train,
         &engine.machine.device,
     );
-    let parts = [
-        directory_hash(base)?,
-        directory_hash(&data)?,
-        serde_json::to_string(&engine)?,
-    ];
-    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+    let parts = [directory_hash(base)?, directory_hash(&data)?, serde_json::to_string(&engine)?];
+    let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
     Ok(TrajectoryId::derive(&parts).to_string())
 }

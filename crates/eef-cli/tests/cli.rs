@@ -48,10 +48,12 @@ fn configurations() -> Vec<PathBuf> {
 #[test]
 fn help_says_what_there_is() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let verbs =
-        ["", "iterate", "evaluate", "compare", "inspect", "collect", "pretrain", "import", "export"];
+    let verbs = [
+        "", "iterate", "evaluate", "compare", "inspect", "collect", "pretrain", "import", "export",
+    ];
     for verb in verbs {
-        let arguments: Vec<&str> = [verb, "-h"].into_iter().filter(|part| !part.is_empty()).collect();
+        let arguments: Vec<&str> =
+            [verb, "-h"].into_iter().filter(|part| !part.is_empty()).collect();
         let output = eef(&arguments, here);
         assert!(output.status.success());
         let name = format!("help_{verb}");
@@ -142,8 +144,7 @@ fn the_plan_of_a_paper_says_what_is_missing() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let output =
-        eef(&["--config", path.to_str().unwrap(), "iterate", "--dry-run"], folder.path());
+    let output = eef(&["--config", path.to_str().unwrap(), "iterate", "--dry-run"], folder.path());
     insta::assert_snapshot!(text(&output.stdout));
 }
 

@@ -2,6 +2,7 @@
 //! the optimiser, prefill, and decoding 64 sequences at a context of 130 to 162 tokens.
 //!
 //! `RAYON_NUM_THREADS=1 MIMALLOC_PURGE_DELAY=-1 cargo bench -p eef-llama`
+#![expect(clippy::expect_used, reason = "a benchmark that fails has nothing to measure")]
 
 use std::hint::black_box;
 

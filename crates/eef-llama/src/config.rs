@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -85,9 +86,11 @@ impl LlamaConfig {
         default("model_type", Value::from("llama"));
         default("hidden_act", Value::from("silu"));
         default("torch_dtype", Value::from("float32"));
-        // Plain numbers, strings and maps with string keys: serialising them cannot fail.
+        // Plain numbers, strings and maps with string keys: serialising them cannot fail. Sorted
+        // here, because the order of `serde_json`'s maps depends on its features.
         let value = serde_json::to_value(&config).unwrap_or_default();
-        format!("{value:#}\n")
+        let sorted: BTreeMap<String, Value> = serde_json::from_value(value).unwrap_or_default();
+        serde_json::to_string_pretty(&sorted).unwrap_or_default() + "\n"
     }
 
     /// Checks that a model of this shape can be built.
@@ -111,14 +114,14 @@ impl LlamaConfig {
         }
         let heads = self.num_attention_heads;
         if self.head_dim.is_none() {
-            let (hidden, divides) = (self.hidden_size, self.hidden_size % heads == 0);
+            let (hidden, divides) = (self.hidden_size, self.hidden_size.is_multiple_of(heads));
             check("hidden_size", hidden, divides, "a multiple of num_attention_heads")?;
         }
         let head_dim = self.head_dim();
-        let even = head_dim > 0 && head_dim % 2 == 0 && head_dim < 1 << 16;
+        let even = head_dim > 0 && head_dim.is_multiple_of(2) && head_dim < 1 << 16;
         check("head_dim", head_dim, even, "an even number: rotation works on pairs")?;
         let key_value = self.n_key_value_heads();
-        let divides = heads % key_value == 0;
+        let divides = heads.is_multiple_of(key_value);
         check("num_key_value_heads", key_value, divides, "a divisor of num_attention_heads")?;
         let epsilon = self.rms_norm_eps;
         let usable = epsilon > 0.0 && epsilon < 1.0;

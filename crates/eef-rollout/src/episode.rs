@@ -65,28 +65,17 @@ impl<'j> Episode<'j> {
         let mut messages = vec![Message::user(prompt(&opening))];
         if let Start::Replay { expert, n_actions } = &self.job.start {
             same(0, &expert.instruction, &opening.instruction)?;
-            same(
-                0,
-                expert.first_observation.as_str(),
-                opening.observation.as_str(),
-            )?;
+            same(0, expert.first_observation.as_str(), opening.observation.as_str())?;
             for (index, recorded) in expert.steps.iter().take(*n_actions).enumerate() {
                 let found = self.env.step(&recorded.reply).map_err(failed)?;
                 same(index, recorded.action.as_str(), found.action.as_str())?;
-                same(
-                    index,
-                    recorded.observation.as_str(),
-                    found.observation.as_str(),
-                )?;
+                same(index, recorded.observation.as_str(), found.observation.as_str())?;
                 if found.terminated {
                     let ended = format!("{} (and the episode ended)", found.observation);
                     same(index, recorded.observation.as_str(), &ended)?;
                 }
                 self.reward = found.reward;
-                messages.push(Message::assistant(
-                    &recorded.reply,
-                    recorded.sampled.clone(),
-                ));
+                messages.push(Message::assistant(&recorded.reply, recorded.sampled.clone()));
                 messages.push(Message::user(found.observation.as_str()));
                 self.steps.push(recorded.clone());
             }
@@ -104,12 +93,7 @@ impl<'j> Episode<'j> {
             return None;
         };
         let seed = self.job.seed.derive("turn", self.steps.len() as u64);
-        Some(Turn {
-            conversation,
-            messages,
-            sampling: self.job.sampling,
-            seed,
-        })
+        Some(Turn { conversation, messages, sampling: self.job.sampling, seed })
     }
 
     /// Executes a reply.
@@ -161,10 +145,7 @@ impl<'j> Episode<'j> {
                     first_observation: opening.observation,
                     steps: self.steps,
                     origin: origin(self.job, author),
-                    outcome: Outcome {
-                        end,
-                        reward: self.reward,
-                    },
+                    outcome: Outcome { end, reward: self.reward },
                 };
                 (Finished::Trajectory(trajectory), Some(self.env))
             }
@@ -175,10 +156,7 @@ impl<'j> Episode<'j> {
             (Status::UnknownTask(error), _) => (Finished::UnknownTask(error), None),
             _ => {
                 let message = "the episode did not end".to_owned();
-                (
-                    Finished::Incident(IncidentKind::EnvironmentError { message }),
-                    None,
-                )
+                (Finished::Incident(IncidentKind::EnvironmentError { message }), None)
             }
         }
     }
@@ -194,27 +172,20 @@ pub(crate) enum Finished {
 fn origin(job: &Job, author: &Author) -> Origin {
     let parent = match &job.start {
         Start::Initial => None,
-        Start::Replay { expert, n_actions } => Some(Parent {
-            trajectory: expert.id,
-            n_actions: *n_actions,
-        }),
+        Start::Replay { expert, n_actions } => {
+            Some(Parent { trajectory: expert.id, n_actions: *n_actions })
+        }
     };
     match author {
         Author::Expert(name) => Origin::Expert { name: name.clone() },
-        Author::Policy => Origin::Rollout {
-            round: job.round,
-            sample: job.sample,
-            parent,
-        },
+        Author::Policy => Origin::Rollout { round: job.round, sample: job.sample, parent },
     }
 }
 
 fn failed(error: EnvError) -> Status {
     match error {
         EnvError::UnknownTask { .. } => Status::UnknownTask(error),
-        other => Status::Failed(IncidentKind::EnvironmentError {
-            message: other.to_string(),
-        }),
+        other => Status::Failed(IncidentKind::EnvironmentError { message: other.to_string() }),
     }
 }
 
@@ -223,9 +194,5 @@ fn same(at_action: usize, expected: &str, found: &str) -> Result<(), Status> {
         return Ok(());
     }
     let (expected, found) = (Observation::new(expected), Observation::new(found));
-    Err(Status::Failed(IncidentKind::Diverged {
-        at_action,
-        expected,
-        found,
-    }))
+    Err(Status::Failed(IncidentKind::Diverged { at_action, expected, found }))
 }

@@ -30,11 +30,7 @@ impl<'a> Rollouts<'a> {
         opening: &'a (dyn Fn(&Opening) -> String + Sync),
         config: RolloutConfig,
     ) -> Self {
-        Self {
-            environment,
-            opening,
-            config,
-        }
+        Self { environment, opening, config }
     }
 
     /// Runs one unit against one policy, on this thread.
@@ -75,21 +71,12 @@ impl<'a> Rollouts<'a> {
             return Ok(RolloutSummary::default());
         }
         if policies.is_empty() {
-            return Err(RolloutError::NoPolicy {
-                n_units: units.len(),
-            });
+            return Err(RolloutError::NoPolicy { n_units: units.len() });
         }
         let total = units.iter().map(|unit| unit.jobs.len() as u64).sum();
-        control.report(Event::Started {
-            phase: phase.to_owned(),
-            unit: "rollouts",
-            total,
-        });
+        control.report(Event::Started { phase: phase.to_owned(), unit: "rollouts", total });
         let pools = self.pools(policies.len().min(units.len()))?;
-        let shared = Shared {
-            next: AtomicUsize::new(0),
-            tally: Tally::default(),
-        };
+        let shared = Shared { next: AtomicUsize::new(0), tally: Tally::default() };
         let (sender, results) = mpsc::channel();
         let outcome = std::thread::scope(|scope| {
             for (policy, pool) in policies.iter_mut().zip(&pools) {
@@ -105,19 +92,13 @@ impl<'a> Rollouts<'a> {
             outcome
         });
         let summary = outcome?;
-        control.report(Event::Finished {
-            summary: tally::sentence(&summary),
-        });
+        control.report(Event::Finished { summary: tally::sentence(&summary) });
         Ok(summary)
     }
 
     fn pools(&self, n_workers: usize) -> Result<Vec<rayon::ThreadPool>, RolloutError> {
         let n_threads = self.config.n_threads_per_worker.max(1);
-        let pool = || {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(n_threads)
-                .build()
-        };
+        let pool = || rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
         (0..n_workers)
             .map(|_| pool().map_err(|source| RolloutError::Pool { n_threads, source }))
             .collect()
@@ -169,17 +150,13 @@ fn commit_in_order(
             };
         };
         let result = result.map_err(|error| match error {
-            RolloutError::Interrupted { .. } => RolloutError::Interrupted {
-                n_committed,
-                n_units: units.len(),
-            },
+            RolloutError::Interrupted { .. } => {
+                RolloutError::Interrupted { n_committed, n_units: units.len() }
+            }
             other => other,
         })?;
         summary.add(&result);
-        commit(result).map_err(|source| RolloutError::Commit {
-            unit: unit.key.clone(),
-            source,
-        })?;
+        commit(result).map_err(|source| RolloutError::Commit { unit: unit.key.clone(), source })?;
     }
     Ok(summary)
 }
@@ -191,8 +168,5 @@ fn first_error(
     while let Some((_, result)) = early.pop_first() {
         result?;
     }
-    Err(RolloutError::Interrupted {
-        n_committed: 0,
-        n_units,
-    })
+    Err(RolloutError::Interrupted { n_committed: 0, n_units })
 }

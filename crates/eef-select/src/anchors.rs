@@ -26,9 +26,7 @@ impl AnchorSchedule {
 
     /// The schedule of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|schedule| schedule.name() == name)
+        Self::ALL.into_iter().find(|schedule| schedule.name() == name)
     }
 
     /// The paper's skip length `l`, at least 1 (the paper leaves `|τ| < M + 1` open: `⌊…⌋` would
@@ -50,10 +48,8 @@ impl AnchorSchedule {
                 (2 * m * n_actions + parts) / (2 * parts)
             }
         };
-        let mut anchors: Vec<usize> = (1..=n_simulations)
-            .map(anchor)
-            .filter(|at| (1..n_actions).contains(at))
-            .collect();
+        let mut anchors: Vec<usize> =
+            (1..=n_simulations).map(anchor).filter(|at| (1..n_actions).contains(at)).collect();
         anchors.dedup();
         anchors
     }

@@ -27,10 +27,7 @@ pub fn all_experts(trajectories: &[Arc<Trajectory>], names: &[ExpertName]) -> Ve
 /// Rejection sampling without balance: every positive trajectory, in the order given. Tasks with
 /// many positives weigh more.
 pub fn rejection_all(trajectories: &[Arc<Trajectory>]) -> Vec<Solution> {
-    with_actions(trajectories)
-        .filter(|trajectory| trajectory.is_positive())
-        .map(whole)
-        .collect()
+    with_actions(trajectories).filter(|trajectory| trajectory.is_positive()).map(whole).collect()
 }
 
 /// DART-Uniform (the paper's RFT rows): up to `n_per_task` positive trajectories of every solved
@@ -42,18 +39,13 @@ pub fn rejection_all(trajectories: &[Arc<Trajectory>]) -> Vec<Solution> {
 pub fn dart_uniform(trajectories: &[Arc<Trajectory>], n_per_task: usize) -> Vec<Solution> {
     let mut by_task: BTreeMap<&TaskId, Vec<&Trajectory>> = BTreeMap::new();
     for trajectory in with_actions(trajectories).filter(|trajectory| trajectory.is_positive()) {
-        by_task
-            .entry(&trajectory.task)
-            .or_default()
-            .push(trajectory);
+        by_task.entry(&trajectory.task).or_default().push(trajectory);
     }
     let mut solutions = Vec::new();
     for mut positives in by_task.into_values() {
         positives.sort_by_key(|trajectory| newest_first(trajectory));
         let mut seen = BTreeSet::new();
-        let distinct = positives
-            .into_iter()
-            .filter(|trajectory| seen.insert(actions(trajectory)));
+        let distinct = positives.into_iter().filter(|trajectory| seen.insert(actions(trajectory)));
         solutions.extend(distinct.take(n_per_task).map(whole));
     }
     solutions
@@ -70,29 +62,17 @@ fn by_experts<'a>(
 }
 
 fn with_actions(trajectories: &[Arc<Trajectory>]) -> impl Iterator<Item = &Trajectory> {
-    trajectories
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|trajectory| !trajectory.steps.is_empty())
+    trajectories.iter().map(AsRef::as_ref).filter(|trajectory| !trajectory.steps.is_empty())
 }
 
 fn whole(trajectory: &Trajectory) -> Solution {
     let state = StateKey::initial(&trajectory.task);
-    Solution {
-        state,
-        trajectory: trajectory.id,
-        train_from: 0,
-    }
+    Solution { state, trajectory: trajectory.id, train_from: 0 }
 }
 
 fn newest_first(trajectory: &Trajectory) -> (Reverse<u32>, usize, usize, TrajectoryId) {
     let round = Reverse(trajectory.origin.round());
-    (
-        round,
-        trajectory.n_expert_actions(),
-        trajectory.n_actions(),
-        trajectory.id,
-    )
+    (round, trajectory.n_expert_actions(), trajectory.n_actions(), trajectory.id)
 }
 
 fn actions(trajectory: &Trajectory) -> Vec<&Action> {

@@ -62,17 +62,10 @@ impl Exploration<'_> {
         let mut states = Vec::new();
         for expert in self.experts {
             let keys = expert.state_keys();
-            for n_actions in self
-                .schedule
-                .anchors(expert.n_actions(), self.n_simulations)
-            {
+            for n_actions in self.schedule.anchors(expert.n_actions(), self.n_simulations) {
                 let state = keys[n_actions];
                 if seen.insert(state) {
-                    states.push(SimulatedState {
-                        state,
-                        expert: expert.id,
-                        n_actions,
-                    });
+                    states.push(SimulatedState { state, expert: expert.id, n_actions });
                 }
             }
         }
@@ -91,14 +84,8 @@ impl Exploration<'_> {
             n_actions: 0,
             reason: Reason::Initial,
         });
-        let recovery = self
-            .experts
-            .iter()
-            .filter_map(|expert| self.need_recover(expert, won));
-        initial
-            .chain(recovery)
-            .filter(|important| seen.insert(important.state))
-            .collect()
+        let recovery = self.experts.iter().filter_map(|expert| self.need_recover(expert, won));
+        initial.chain(recovery).filter(|important| seen.insert(important.state)).collect()
     }
 
     fn need_recover(
@@ -107,15 +94,10 @@ impl Exploration<'_> {
         won: &BTreeMap<StateKey, bool>,
     ) -> Option<ImportantState> {
         let keys = expert.state_keys();
-        let anchors = self
-            .schedule
-            .anchors(expert.n_actions(), self.n_simulations);
+        let anchors = self.schedule.anchors(expert.n_actions(), self.n_simulations);
         let probes: Vec<Probe> = anchors
             .into_iter()
-            .map(|n_actions| Probe {
-                n_actions,
-                won: won.get(&keys[n_actions]).copied(),
-            })
+            .map(|n_actions| Probe { n_actions, won: won.get(&keys[n_actions]).copied() })
             .collect();
         let initial = won.get(&keys[0]).copied();
         first_need_recover(initial, &probes).map(|n_actions| ImportantState {

@@ -32,11 +32,7 @@ mod tests {
     const F: Option<bool> = Some(false);
 
     fn probes(won: &[Option<bool>]) -> Vec<Probe> {
-        (2..)
-            .step_by(2)
-            .zip(won)
-            .map(|(n_actions, &won)| Probe { n_actions, won })
-            .collect()
+        (2..).step_by(2).zip(won).map(|(n_actions, &won)| Probe { n_actions, won }).collect()
     }
 
     #[test]

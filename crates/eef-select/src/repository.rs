@@ -106,11 +106,7 @@ impl Repository {
             return;
         }
         let candidate = Candidate::of(trajectory);
-        for state in trajectory
-            .state_keys()
-            .into_iter()
-            .take(trajectory.n_actions())
-        {
+        for state in trajectory.state_keys().into_iter().take(trajectory.n_actions()) {
             self.by_state.entry(state).or_default().push(candidate);
         }
     }
@@ -128,12 +124,7 @@ mod tests {
 
     fn candidate(name: u8, n_expert_actions: usize, round: u32, n_actions: usize) -> Candidate {
         let trajectory = TrajectoryId::from_bytes([name; 16]);
-        Candidate {
-            trajectory,
-            n_expert_actions,
-            round,
-            n_actions,
-        }
+        Candidate { trajectory, n_expert_actions, round, n_actions }
     }
 
     fn best(candidates: &[Candidate]) -> u8 {
@@ -143,26 +134,10 @@ mod tests {
 
     #[test]
     fn each_criterion_decides_where_those_before_it_tie() {
-        assert_eq!(
-            best(&[candidate(1, 3, 9, 1), candidate(2, 2, 1, 9)]),
-            2,
-            "expert actions"
-        );
-        assert_eq!(
-            best(&[candidate(1, 2, 1, 1), candidate(2, 2, 2, 9)]),
-            2,
-            "newest round"
-        );
-        assert_eq!(
-            best(&[candidate(1, 2, 2, 8), candidate(2, 2, 2, 7)]),
-            2,
-            "fewer actions"
-        );
-        assert_eq!(
-            best(&[candidate(2, 2, 2, 7), candidate(1, 2, 2, 7)]),
-            1,
-            "smaller id"
-        );
+        assert_eq!(best(&[candidate(1, 3, 9, 1), candidate(2, 2, 1, 9)]), 2, "expert actions");
+        assert_eq!(best(&[candidate(1, 2, 1, 1), candidate(2, 2, 2, 9)]), 2, "newest round");
+        assert_eq!(best(&[candidate(1, 2, 2, 8), candidate(2, 2, 2, 7)]), 2, "fewer actions");
+        assert_eq!(best(&[candidate(2, 2, 2, 7), candidate(1, 2, 2, 7)]), 1, "smaller id");
     }
 
     #[test]
@@ -170,10 +145,7 @@ mod tests {
         let likelihood = |id: &TrajectoryId| f64::from(id.as_bytes()[0]);
         let pick = |candidates: &[Candidate]| {
             let tie = TieBreak::Likelihood(&likelihood);
-            Candidate::best(candidates.iter().copied(), tie)
-                .unwrap()
-                .trajectory
-                .as_bytes()[0]
+            Candidate::best(candidates.iter().copied(), tie).unwrap().trajectory.as_bytes()[0]
         };
         assert_eq!(pick(&[candidate(5, 2, 1, 9), candidate(4, 2, 2, 3)]), 5);
         assert_eq!(pick(&[candidate(5, 3, 1, 9), candidate(4, 2, 2, 3)]), 4);

@@ -8,10 +8,7 @@ use eef_select::{Solution, all_experts, behaviour_cloning, dart_uniform, rejecti
 
 fn ids(solutions: &[Solution]) -> Vec<TrajectoryId> {
     assert!(solutions.iter().all(|solution| solution.train_from == 0));
-    solutions
-        .iter()
-        .map(|solution| solution.trajectory)
-        .collect()
+    solutions.iter().map(|solution| solution.trajectory).collect()
 }
 
 #[test]
@@ -22,14 +19,8 @@ fn behaviour_cloning_takes_the_positives_of_the_named_experts_only() {
     let own = rollout("own", &won, 0, &["c"], 2, true);
     let trajectories = [won, lost, empty, own];
     let teacher = ["teacher".into()];
-    assert_eq!(
-        ids(&behaviour_cloning(&trajectories, &teacher)),
-        [id("won")]
-    );
-    assert_eq!(
-        ids(&all_experts(&trajectories, &teacher)),
-        [id("won"), id("lost")]
-    );
+    assert_eq!(ids(&behaviour_cloning(&trajectories, &teacher)), [id("won")]);
+    assert_eq!(ids(&all_experts(&trajectories, &teacher)), [id("won"), id("lost")]);
     assert!(behaviour_cloning(&trajectories, &["another".into()]).is_empty());
 }
 
@@ -45,10 +36,7 @@ fn dart_gives_every_solved_task_the_same_weight() {
         teacher,
         other,
     ];
-    assert_eq!(
-        ids(&dart_uniform(&trajectories, 1)),
-        [id("new"), id("other")]
-    );
+    assert_eq!(ids(&dart_uniform(&trajectories, 1)), [id("new"), id("other")]);
     assert_eq!(
         ids(&dart_uniform(&trajectories, 9)),
         [id("new"), id("old"), id("expert"), id("other")]

@@ -26,9 +26,7 @@ mod oracle {
     pub type Trained = Vec<(TrajectoryId, usize)>;
 
     fn prefix(trajectory: &Trajectory, n: usize) -> State {
-        let actions = trajectory.steps[..n]
-            .iter()
-            .map(|step| step.action.as_str().to_owned());
+        let actions = trajectory.steps[..n].iter().map(|step| step.action.as_str().to_owned());
         (trajectory.task.clone(), actions.collect())
     }
 
@@ -44,9 +42,7 @@ mod oracle {
     /// `R(τ_s)` of this round, found by looking at every rollout.
     fn reward(state: &State, explored: &[(State, Option<Arc<Trajectory>>)]) -> Option<bool> {
         let (_, rollout) = explored.iter().find(|(start, _)| start == state)?;
-        rollout
-            .as_ref()
-            .map(|rollout| rollout.outcome.reward.get() == 1.0)
+        rollout.as_ref().map(|rollout| rollout.outcome.reward.get() == 1.0)
     }
 
     fn get_traj(state: &State, positives: &[Arc<Trajectory>]) -> Option<TrajectoryId> {
@@ -121,13 +117,7 @@ struct Case {
     /// Continuations of this round's rollouts: actions, and whether won (`None`: no outcome).
     rollouts: Vec<(Vec<usize>, Option<bool>)>,
     /// Earlier rounds: expert, share of it replayed, actions, round, won.
-    earlier: Vec<(
-        prop::sample::Index,
-        prop::sample::Index,
-        Vec<usize>,
-        u32,
-        bool,
-    )>,
+    earlier: Vec<(prop::sample::Index, prop::sample::Index, Vec<usize>, u32, bool)>,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -135,16 +125,8 @@ fn case() -> impl Strategy<Value = Case> {
     let outcome = prop_oneof![1 => Just(None), 8 => any::<bool>().prop_map(Some)];
     let rollouts = vec((vec(0..2_usize, 0..4), outcome), 40);
     let any_index = any::<prop::sample::Index>;
-    let earlier = vec(
-        (
-            any_index(),
-            any_index(),
-            vec(0..2_usize, 0..6),
-            1..3_u32,
-            any::<bool>(),
-        ),
-        0..8,
-    );
+    let earlier =
+        vec((any_index(), any_index(), vec(0..2_usize, 0..6), 1..3_u32, any::<bool>()), 0..8);
     (0..6_usize, experts, rollouts, earlier).prop_map(
         |(n_simulations, experts, rollouts, earlier)| Case {
             n_simulations,
@@ -177,9 +159,8 @@ fn selection_equals_the_naive_oracle() {
         };
 
         // This round: one rollout from every state to simulate, which the oracle lists itself.
-        let mut starts: Vec<(Arc<Trajectory>, usize)> = (0..2)
-            .map(|index| (expert("none", task(index), &[], false), 0))
-            .collect();
+        let mut starts: Vec<(Arc<Trajectory>, usize)> =
+            (0..2).map(|index| (expert("none", task(index), &[], false), 0)).collect();
         for expert in &experts {
             for at in oracle::simulated(expert, case.n_simulations) {
                 let known = |(other, n): &(Arc<Trajectory>, usize)| {
@@ -190,10 +171,7 @@ fn selection_equals_the_naive_oracle() {
                 }
             }
         }
-        let simulated: Vec<_> = starts[2..]
-            .iter()
-            .map(|(expert, at)| (expert.id, *at))
-            .collect();
+        let simulated: Vec<_> = starts[2..].iter().map(|(expert, at)| (expert.id, *at)).collect();
         let from_library: Vec<_> = (exploration.simulated_states().iter())
             .map(|state| (state.expert, state.n_actions))
             .collect();
@@ -211,14 +189,7 @@ fn selection_equals_the_naive_oracle() {
             let parent = which.get(&experts);
             let n_replayed = share.index(parent.n_actions() + 1);
             let name = format!("earlier {i}");
-            positives.push(rollout(
-                &name,
-                parent,
-                n_replayed,
-                &words(actions),
-                *round,
-                *won,
-            ));
+            positives.push(rollout(&name, parent, n_replayed, &words(actions), *round, *won));
         }
         positives.extend(explored.iter().filter_map(|(_, rollout)| rollout.clone()));
         positives.retain(|trajectory| trajectory.outcome.reward.get() == 1.0);
@@ -236,10 +207,7 @@ fn selection_equals_the_naive_oracle() {
         .unwrap();
 
         let found = |solutions: &[eef_select::Solution]| -> Vec<_> {
-            solutions
-                .iter()
-                .map(|solution| (solution.trajectory, solution.train_from))
-                .collect()
+            solutions.iter().map(|solution| (solution.trajectory, solution.train_from)).collect()
         };
         let expected = oracle::select(&tasks, &experts, &explored, &positives, case.n_simulations);
         initial.set(initial.get() + expected.0.len());

@@ -9,14 +9,13 @@ use eef_weights::{Checkpoint, NamedTensor, write_checkpoint};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = tempfile::tempdir()?;
-    let directory = match std::env::args_os().nth(1) {
-        Some(path) => PathBuf::from(path),
-        None => {
-            let embedding = NamedTensor::new("model.embed_tokens.weight", vec![3, 2], vec![0.5; 6]);
-            let norm = NamedTensor::new("model.norm.weight", vec![2], vec![1.0; 2]);
-            write_checkpoint(scratch.path(), r#"{"hidden_size": 2}"#, &[embedding, norm])?;
-            scratch.path().to_owned()
-        }
+    let directory = if let Some(path) = std::env::args_os().nth(1) {
+        PathBuf::from(path)
+    } else {
+        let embedding = NamedTensor::new("model.embed_tokens.weight", vec![3, 2], vec![0.5; 6]);
+        let norm = NamedTensor::new("model.norm.weight", vec![2], vec![1.0; 2]);
+        write_checkpoint(scratch.path(), r#"{"hidden_size": 2}"#, &[embedding, norm])?;
+        scratch.path().to_owned()
     };
     let checkpoint = Checkpoint::open(&directory)?;
     for name in checkpoint.names() {

@@ -64,14 +64,14 @@ pub fn write_safetensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(),
         }
         let name = serde_json::Value::from(tensor.name.as_ref());
         let (shape, end) = (&tensor.shape, position + 4 * found);
-        header += &format!(
-            r#",{name}:{{"dtype":"F32","shape":{shape:?},"data_offsets":[{position},{end}]}}"#
-        );
+        let (shape, offsets) = (format!("{shape:?}"), format!("{:?}", [position, end]));
+        header.extend([",", &name.to_string(), r#":{"dtype":"F32","shape":"#, &shape]);
+        header.extend([r#","data_offsets":"#, &offsets, "}"]);
         position = end;
     }
     header.push('}');
     // Data starts at a multiple of 8 bytes: the format asks for padding with spaces.
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
 

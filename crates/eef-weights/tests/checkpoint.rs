@@ -1,4 +1,5 @@
 //! Checkpoints written, read back, cut short and tampered with.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like tests")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

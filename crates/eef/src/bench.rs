@@ -55,10 +55,7 @@ impl<'a> Bench<'a> {
             tasks.truncate(config.n_train_tasks);
         }
         let known: BTreeSet<&TaskId> = tasks.iter().collect();
-        let on_tasks = setup
-            .experts
-            .iter()
-            .filter(|expert| known.contains(&expert.task));
+        let on_tasks = setup.experts.iter().filter(|expert| known.contains(&expert.task));
         let mut experts: Vec<Arc<Trajectory>> = on_tasks.cloned().collect();
         experts.sort_by(|a, b| (&a.task, a.id).cmp(&(&b.task, b.id)));
         experts.dedup_by_key(|expert| expert.id);
@@ -73,11 +70,8 @@ impl<'a> Bench<'a> {
             models: directory.join("models"),
             scratch: directory.join("scratch"),
         };
-        let given: Vec<Trajectory> = bench
-            .experts
-            .iter()
-            .map(|expert| expert.as_ref().clone())
-            .collect();
+        let given: Vec<Trajectory> =
+            bench.experts.iter().map(|expert| expert.as_ref().clone()).collect();
         bench.store.append(&given)?;
         create(&bench.models)?;
         Ok(bench)
@@ -92,17 +86,7 @@ impl<'a> Bench<'a> {
     ) -> Self {
         let (models, scratch) = (PathBuf::new(), PathBuf::new());
         let (tasks, experts, bc_experts) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            setup,
-            config,
-            store,
-            control,
-            tasks,
-            experts,
-            bc_experts,
-            models,
-            scratch,
-        }
+        Self { setup, config, store, control, tasks, experts, bc_experts, models, scratch }
     }
 
     /// Takes the store for a run with these settings, or finds that it is another's.
@@ -126,11 +110,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn base(&self) -> Model {
         let parts: [&[u8]; 2] = [b"base model", self.setup.fingerprint.as_bytes()];
         let lineage = TrajectoryId::derive(&parts);
-        Model {
-            path: self.setup.base.to_path_buf(),
-            name: String::new(),
-            lineage,
-        }
+        Model { path: self.setup.base.to_path_buf(), name: String::new(), lineage }
     }
 
     pub(crate) fn models(&self) -> &Path {
@@ -146,13 +126,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn jobs(&self, model: &Model, round: u32, requests: Vec<JobRequest>) -> Vec<Job> {
         let round_seed = self.seed().derive("round", u64::from(round));
         let job = |request: JobRequest| {
-            let JobRequest {
-                task,
-                state,
-                start,
-                sample,
-                sampling,
-            } = request;
+            let JobRequest { task, state, start, sample, sampling } = request;
             let seed = round_seed.derive(&state.to_string(), u64::from(sample));
             let id = TrajectoryId::derive(&[
                 b"rollout",
@@ -164,15 +138,7 @@ impl<'a> Bench<'a> {
                 &sampling.top_p.to_le_bytes(),
                 &seed.get().to_le_bytes(),
             ]);
-            Job {
-                id,
-                task,
-                start,
-                sampling,
-                seed,
-                round,
-                sample,
-            }
+            Job { id, task, start, sampling, seed, round, sample }
         };
         requests.into_iter().map(job).collect()
     }
@@ -193,37 +159,18 @@ impl<'a> Bench<'a> {
             }
         }
         if !pending.is_empty() {
-            tracing::debug!(
-                phase,
-                n_units = units.len(),
-                n_pending = pending.len(),
-                "rollouts"
-            );
+            tracing::debug!(phase, n_units = units.len(), n_pending = pending.len(), "rollouts");
             let n_policies = self.setup.n_workers.clamp(1, pending.len());
             let mut policies = (0..n_policies)
                 .map(|_| self.setup.learner.policy(&model.path))
                 .collect::<Result<Vec<Box<dyn Policy>>, _>>()?;
-            let Setup {
-                environment,
-                opening,
-                rollouts,
-                ..
-            } = self.setup;
+            let Setup { environment, opening, rollouts, .. } = self.setup;
             let rollouts = Rollouts::new(*environment, *opening, rollouts.clone());
-            rollouts.run(
-                phase,
-                &mut policies,
-                &pending,
-                self.control,
-                &mut |result| {
-                    let stored = self.store.append_unit(
-                        &result.key,
-                        &result.trajectories,
-                        &result.incidents,
-                    );
-                    stored.map(drop).map_err(Into::into)
-                },
-            )?;
+            rollouts.run(phase, &mut policies, &pending, self.control, &mut |result| {
+                let stored =
+                    self.store.append_unit(&result.key, &result.trajectories, &result.incidents);
+                stored.map(drop).map_err(Into::into)
+            })?;
         }
         self.outcomes(&units)
     }
@@ -249,10 +196,7 @@ impl<'a> Bench<'a> {
         id: &TrajectoryId,
         wanted_by: &dyn Display,
     ) -> Result<Arc<Trajectory>, RunError> {
-        let missing = || RunError::MissingTrajectory {
-            id: *id,
-            wanted_by: wanted_by.to_string(),
-        };
+        let missing = || RunError::MissingTrajectory { id: *id, wanted_by: wanted_by.to_string() };
         self.store.get(id)?.ok_or_else(missing)
     }
 
@@ -272,9 +216,7 @@ impl<'a> Bench<'a> {
         let Some(bytes) = self.store.record(key)? else {
             return Ok(None);
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| bad_record(key, source))
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| bad_record(key, source))
     }
 
     /// What a model trained on this has as its lineage.
@@ -320,13 +262,8 @@ impl Outcomes {
     pub(crate) fn won(&self) -> impl Iterator<Item = (StateKey, bool)> {
         self.trajectories.iter().filter_map(|trajectory| {
             let first = matches!(trajectory.origin, Origin::Rollout { sample: 0, .. });
-            let start = trajectory
-                .state_keys()
-                .get(trajectory.n_replayed())
-                .copied();
-            start
-                .filter(|_| first)
-                .map(|state| (state, trajectory.is_positive()))
+            let start = trajectory.state_keys().get(trajectory.n_replayed()).copied();
+            start.filter(|_| first).map(|state| (state, trajectory.is_positive()))
         })
     }
 
@@ -353,11 +290,7 @@ impl Outcomes {
 /// The tasks of a split, of which there must be one.
 pub(crate) fn tasks(setup: &Setup<'_>, split: Split) -> Result<Vec<TaskId>, RunError> {
     let tasks = setup.environment.tasks(split);
-    if tasks.is_empty() {
-        Err(RunError::NoTasks { split })
-    } else {
-        Ok(tasks)
-    }
+    if tasks.is_empty() { Err(RunError::NoTasks { split }) } else { Ok(tasks) }
 }
 
 pub(crate) fn create(directory: &Path) -> Result<(), RunError> {
@@ -366,50 +299,30 @@ pub(crate) fn create(directory: &Path) -> Result<(), RunError> {
 
 pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> RunError {
     let path = path.to_path_buf();
-    move |source| RunError::Io {
-        doing,
-        path,
-        source,
-    }
+    move |source| RunError::Io { doing, path, source }
 }
 
 fn bad_record(key: &str, source: serde_json::Error) -> RunError {
-    RunError::Record {
-        key: key.to_owned(),
-        source,
-    }
+    RunError::Record { key: key.to_owned(), source }
 }
 
 /// Fixed units; their keys are hashes of the jobs in them.
 fn units(jobs: Vec<Job>, unit_size: usize) -> Vec<Unit> {
     let unit = |jobs: &[Job]| {
-        let ids: Vec<&[u8]> = jobs
-            .iter()
-            .map(|job| job.id.as_bytes().as_slice())
-            .collect();
+        let ids: Vec<&[u8]> = jobs.iter().map(|job| job.id.as_bytes().as_slice()).collect();
         let key = TrajectoryId::derive(&ids).to_string();
-        Unit {
-            key,
-            jobs: jobs.to_vec(),
-        }
+        Unit { key, jobs: jobs.to_vec() }
     };
     jobs.chunks(unit_size).map(unit).collect()
 }
 
 fn bc_experts(config: &Config, experts: &[Arc<Trajectory>]) -> Vec<ExpertName> {
     if !config.bc_experts.is_empty() {
-        return config
-            .bc_experts
-            .iter()
-            .map(|name| name.as_str().into())
-            .collect();
+        return config.bc_experts.iter().map(|name| name.as_str().into()).collect();
     }
     let names = experts.iter().filter_map(|expert| match &expert.origin {
         Origin::Expert { name } => Some(name.clone()),
         Origin::Rollout { .. } => None,
     });
-    names
-        .collect::<BTreeSet<ExpertName>>()
-        .into_iter()
-        .collect()
+    names.collect::<BTreeSet<ExpertName>>().into_iter().collect()
 }

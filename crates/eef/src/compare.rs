@@ -70,10 +70,7 @@ pub struct Difference {
 ///
 /// # Errors
 /// [`RunError`]. What was complete before it stays: the same call continues.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a thing of its own, named at the call"
-)]
+#[expect(clippy::too_many_arguments, reason = "each is a thing of its own, named at the call")]
 pub fn compare(
     setup: &Setup<'_>,
     config: &Config,
@@ -86,10 +83,7 @@ pub fn compare(
 ) -> Result<Comparison, RunError> {
     let mut runs = Vec::new();
     for &seed in seeds {
-        let config = Config {
-            seed,
-            ..config.clone()
-        };
+        let config = Config { seed, ..config.clone() };
         let directory = directory.join(format!("seed-{seed}"));
         let mut cloned: BTreeMap<Imitation, Cloned> = BTreeMap::new();
         for method in methods {
@@ -114,22 +108,12 @@ pub fn compare(
                 bench.put(REPORT, &run)?;
                 run
             };
-            tracing::info!(
-                seed,
-                method = method.name(),
-                win_rate = run.test.win_rate.mean,
-                "run"
-            );
+            tracing::info!(seed, method = method.name(), win_rate = run.test.win_rate.mean, "run");
             runs.push(run);
         }
     }
     let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
-    Ok(summarise(
-        runs,
-        &names,
-        reference,
-        config.evaluation.n_resamples,
-    ))
+    Ok(summarise(runs, &names, reference, config.evaluation.n_resamples))
 }
 
 const REPORT: &str = "report";
@@ -153,21 +137,12 @@ fn summarise(
 ) -> Comparison {
     let of =
         |name: &str| -> Vec<&RunReport> { runs.iter().filter(|run| run.method == name).collect() };
-    let methods = names
-        .iter()
-        .map(|name| method_summary(name, &of(name), n_resamples))
-        .collect();
-    let others = names
-        .iter()
-        .filter(|name| **name != reference && names.contains(&reference));
+    let methods = names.iter().map(|name| method_summary(name, &of(name), n_resamples)).collect();
+    let others = names.iter().filter(|name| **name != reference && names.contains(&reference));
     let differences = others
         .map(|name| difference((reference, &of(reference)), (name, &of(name)), n_resamples))
         .collect();
-    Comparison {
-        runs,
-        methods,
-        differences,
-    }
+    Comparison { runs, methods, differences }
 }
 
 fn method_summary(name: &str, runs: &[&RunReport], n_resamples: usize) -> MethodSummary {
@@ -188,9 +163,7 @@ fn method_summary(name: &str, runs: &[&RunReport], n_resamples: usize) -> Method
         mean_generated_tokens: mean(&|run| over_rounds(run, |round| round.n_generated_tokens)),
         mean_trained_tokens: mean(&|run| over_rounds(run, |round| round.training.n_trained_tokens)),
         mean_solved_tasks: mean(&|run| {
-            run.rounds
-                .last()
-                .map_or(0.0, |round| round.n_solved_tasks as f64)
+            run.rounds.last().map_or(0.0, |round| round.n_solved_tasks as f64)
         }),
     }
 }
@@ -203,11 +176,7 @@ fn difference(
     let paired = |value: fn(&Evaluation) -> Vec<Option<f64>>| -> Vec<Vec<Option<f64>>> {
         let minus = |(a, b): (Option<f64>, Option<f64>)| Some(a? - b?);
         let pair = |(run, other): (&&RunReport, &&RunReport)| {
-            value(&run.test)
-                .into_iter()
-                .zip(value(&other.test))
-                .map(minus)
-                .collect()
+            value(&run.test).into_iter().zip(value(&other.test)).map(minus).collect()
         };
         runs.iter().zip(others).map(pair).collect()
     };

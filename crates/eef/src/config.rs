@@ -64,19 +64,11 @@ impl Config {
         rate("tuning.learning_rate", self.tuning.learning_rate)?;
         let temperature = self.exploration.temperature;
         if !(temperature.is_finite() && temperature >= 0.0) {
-            return Err(setting(
-                "exploration.temperature",
-                temperature,
-                "a number of 0 or more",
-            ));
+            return Err(setting("exploration.temperature", temperature, "a number of 0 or more"));
         }
         let top_p = self.exploration.top_p;
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(setting(
-                "exploration.top_p",
-                top_p,
-                "a number above 0 and up to 1",
-            ));
+            return Err(setting("exploration.top_p", top_p, "a number above 0 and up to 1"));
         }
         Ok(())
     }
@@ -99,12 +91,7 @@ pub struct BehaviourCloning {
 
 impl Default for BehaviourCloning {
     fn default() -> Self {
-        Self {
-            stage_epochs: 6,
-            max_stages: 1,
-            patience: 1,
-            learning_rate: 5e-5,
-        }
+        Self { stage_epochs: 6, max_stages: 1, patience: 1, learning_rate: 5e-5 }
     }
 }
 
@@ -120,20 +107,14 @@ pub struct Exploration {
 
 impl Default for Exploration {
     fn default() -> Self {
-        Self {
-            temperature: 0.7,
-            top_p: 1.0,
-        }
+        Self { temperature: 0.7, top_p: 1.0 }
     }
 }
 
 impl Exploration {
     /// The same as the vocabulary has it.
     pub fn sampling(&self) -> Sampling {
-        Sampling {
-            temperature: self.temperature,
-            top_p: self.top_p,
-        }
+        Sampling { temperature: self.temperature, top_p: self.top_p }
     }
 }
 
@@ -151,11 +132,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self {
-            n_epochs: 6,
-            learning_rate: 5e-5,
-            init: Init::Previous,
-        }
+        Self { n_epochs: 6, learning_rate: 5e-5, init: Init::Previous }
     }
 }
 
@@ -184,37 +161,21 @@ pub struct EvaluationConfig {
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        Self {
-            n_validation: 0,
-            n_test: 0,
-            n_resamples: 2_000,
-        }
+        Self { n_validation: 0, n_test: 0, n_resamples: 2_000 }
     }
 }
 
 fn positive(field: &'static str, value: usize) -> Result<(), RunError> {
-    if value == 0 {
-        Err(setting(field, value, "at least 1"))
-    } else {
-        Ok(())
-    }
+    if value == 0 { Err(setting(field, value, "at least 1")) } else { Ok(()) }
 }
 
 fn rate(field: &'static str, value: f64) -> Result<(), RunError> {
     let sound = value.is_finite() && value > 0.0;
-    if sound {
-        Ok(())
-    } else {
-        Err(setting(field, value, "a number above 0"))
-    }
+    if sound { Ok(()) } else { Err(setting(field, value, "a number above 0")) }
 }
 
 fn setting(field: &'static str, found: impl ToString, expected: &'static str) -> RunError {
-    RunError::Setting {
-        field,
-        found: found.to_string(),
-        expected,
-    }
+    RunError::Setting { field, found: found.to_string(), expected }
 }
 
 #[cfg(test)]
@@ -227,9 +188,6 @@ mod tests {
         let mut config = Config::default();
         config.tuning.learning_rate = f64::NAN;
         let message = config.check().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "setting `tuning.learning_rate` is NaN: expected a number above 0"
-        );
+        assert_eq!(message, "setting `tuning.learning_rate` is NaN: expected a number above 0");
     }
 }

@@ -32,11 +32,7 @@ pub fn evaluate(
         setup.fingerprint.as_bytes(),
         identity.as_bytes(),
     ]);
-    let model = Model {
-        path: model.to_path_buf(),
-        name: String::new(),
-        lineage,
-    };
+    let model = Model { path: model.to_path_buf(), name: String::new(), lineage };
     Bench::bare(setup, config, store, control).evaluate(&model, 0, split)
 }
 
@@ -71,13 +67,7 @@ impl Bench<'_> {
         };
         let outcomes = self.run(&phase, model, jobs)?;
         let settings = &self.config.evaluation;
-        Ok(summarise(
-            &outcomes,
-            &tasks,
-            split,
-            self.setup.skills,
-            settings.n_resamples,
-        ))
+        Ok(summarise(&outcomes, &tasks, split, self.setup.skills, settings.n_resamples))
     }
 }
 
@@ -89,23 +79,13 @@ fn summarise(
     n_resamples: usize,
 ) -> Evaluation {
     let trajectories: Vec<&Trajectory> = outcomes.trajectories.iter().map(AsRef::as_ref).collect();
-    let by_task: BTreeMap<&TaskId, &Trajectory> = trajectories
-        .iter()
-        .map(|trajectory| (&trajectory.task, *trajectory))
-        .collect();
+    let by_task: BTreeMap<&TaskId, &Trajectory> =
+        trajectories.iter().map(|trajectory| (&trajectory.task, *trajectory)).collect();
     let reward = |task: &TaskId| by_task.get(task).map(|found| found.outcome.reward.get());
     let rewards: Vec<Option<f64>> = tasks.iter().map(reward).collect();
     let known: Vec<f64> = rewards.iter().flatten().copied().collect();
-    let wins: Vec<f64> = known
-        .iter()
-        .map(|&reward| f64::from(u8::from(reward == 1.0)))
-        .collect();
-    let n_ended = |end| {
-        trajectories
-            .iter()
-            .filter(|found| found.outcome.end == end)
-            .count()
-    };
+    let wins: Vec<f64> = known.iter().map(|&reward| f64::from(u8::from(reward == 1.0))).collect();
+    let n_ended = |end| trajectories.iter().filter(|found| found.outcome.end == end).count();
     let share = |n: usize| n as f64 / trajectories.len().max(1) as f64;
     // The interval's randomness is its own: it depends on nothing that it measures.
     let seed = Seed::new(0).derive("bootstrap over tasks", 0);
@@ -119,25 +99,16 @@ fn summarise(
         n_context_full: n_ended(EpisodeEnd::ContextFull),
         mean_actions: share(trajectories.iter().map(|found| found.n_actions()).sum()),
         n_generated_tokens: outcomes.n_generated_tokens(),
-        skills: skills
-            .iter()
-            .map(|skill| skill_use(skill, &trajectories))
-            .collect(),
+        skills: skills.iter().map(|skill| skill_use(skill, &trajectories)).collect(),
         rewards,
     }
 }
 
 fn skill_use(skill: &Skill, trajectories: &[&Trajectory]) -> SkillUse {
-    let tried = trajectories
-        .iter()
-        .filter(|trajectory| skill.is_in(trajectory));
+    let tried = trajectories.iter().filter(|trajectory| skill.is_in(trajectory));
     let (n_tried, n_won) = tried.fold((0_usize, 0_usize), |(n_tried, n_won), trajectory| {
         (n_tried + 1, n_won + usize::from(trajectory.is_positive()))
     });
     let share = |n: usize| n as f64 / trajectories.len().max(1) as f64;
-    SkillUse {
-        name: skill.name().to_owned(),
-        tried: share(n_tried),
-        won: share(n_won),
-    }
+    SkillUse { name: skill.name().to_owned(), tried: share(n_tried), won: share(n_won) }
 }

@@ -40,11 +40,7 @@ impl Explored {
             n_simulations: outcomes.n_jobs,
             n_diverged,
             n_environment_errors,
-            n_won: outcomes
-                .trajectories
-                .iter()
-                .filter(|rollout| rollout.is_positive())
-                .count(),
+            n_won: outcomes.trajectories.iter().filter(|rollout| rollout.is_positive()).count(),
             n_generated_tokens: outcomes.n_generated_tokens(),
             n_need_recover: set.n_need_recover,
             solutions: set.solutions.iter().map(record).collect(),

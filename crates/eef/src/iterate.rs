@@ -76,19 +76,11 @@ pub(crate) fn clone_behaviour(bench: &Bench<'_>, imitation: Imitation) -> Result
         };
         let (trained, training) = bench.train(&lesson)?; // line 4
         let validation = bench.evaluate(&trained, 1, Split::Validation)?;
-        curve.push(Stage {
-            stage,
-            n_epochs: stage * settings.stage_epochs,
-            training,
-            validation,
-        });
+        curve.push(Stage { stage, n_epochs: stage * settings.stage_epochs, training, validation });
         models.push(trained.clone());
         model = trained;
         let last = curve.len() - 1;
-        if curve[last]
-            .validation
-            .is_better_than(&curve[best].validation)
-        {
+        if curve[last].validation.is_better_than(&curve[best].validation) {
             best = last;
         }
         if last - best >= settings.patience {
@@ -98,13 +90,7 @@ pub(crate) fn clone_behaviour(bench: &Bench<'_>, imitation: Imitation) -> Result
     let model = models.swap_remove(best);
     let test = bench.evaluate(&model, 1, Split::Test)?;
     let n_solved_tasks = solved_tasks(&set);
-    Ok(Cloned {
-        model,
-        curve,
-        best_stage: best,
-        n_solved_tasks,
-        test,
-    })
+    Ok(Cloned { model, curve, best_stage: best, n_solved_tasks, test })
 }
 
 /// Algorithm 1, lines 5 to 15, from the model of round 1.
@@ -115,11 +101,7 @@ pub(crate) fn explore_and_tune(
 ) -> Result<RunReport, RunError> {
     let mut rounds = vec![cloned.report()];
     let mut models = vec![cloned.model.clone()];
-    let n_rounds = if method.explores() {
-        bench.config.n_rounds
-    } else {
-        1
-    };
+    let n_rounds = if method.explores() { bench.config.n_rounds } else { 1 };
     for round in 2..=n_rounds {
         let policy = models[models.len() - 1].clone(); // line 5: θ of the last round
         let explored = explore(bench, method, round, &policy)?; // lines 6 to 13
@@ -176,11 +158,7 @@ fn explore(
     round: u32,
     policy: &Model,
 ) -> Result<Explored, RunError> {
-    let key = format!(
-        "explored/{}/round-{round}/{}",
-        method.name(),
-        policy.lineage
-    );
+    let key = format!("explored/{}/round-{round}/{}", method.name(), policy.lineage);
     if let Some(explored) = bench.take(&key)? {
         return Ok(explored);
     }
@@ -225,10 +203,7 @@ impl Bench<'_> {
     /// Takes the store for this method with these settings.
     pub(crate) fn claim_run(&self, method: &dyn Method) -> Result<(), RunError> {
         self.claim_settings()?;
-        self.claim(
-            "method",
-            &format!("{} ({})", method.name(), method.settings()),
-        )
+        self.claim("method", &format!("{} ({})", method.name(), method.settings()))
     }
 
     /// Takes the store for these settings.
@@ -265,9 +240,7 @@ impl Cloned {
     fn training(&self) -> Training {
         let stages = &self.curve[..=self.best_stage];
         let sum = |of: fn(&Training) -> u64| stages.iter().map(|stage| of(&stage.training)).sum();
-        let losses = stages
-            .iter()
-            .flat_map(|stage| stage.training.epoch_losses.clone());
+        let losses = stages.iter().flat_map(|stage| stage.training.epoch_losses.clone());
         Training {
             n_examples: stages[0].training.n_examples,
             n_epochs: stages[stages.len() - 1].n_epochs,
@@ -287,11 +260,7 @@ fn report(
     validation: Evaluation,
     model: &Model,
 ) -> RoundReport {
-    let n_initial = set
-        .solutions
-        .iter()
-        .filter(|solution| solution.train_from == 0)
-        .count();
+    let n_initial = set.solutions.iter().filter(|solution| solution.train_from == 0).count();
     RoundReport {
         round,
         n_simulations: explored.n_simulations,
@@ -310,14 +279,8 @@ fn report(
 }
 
 fn solved_tasks(set: &TrainingSet) -> usize {
-    let whole = set
-        .solutions
-        .iter()
-        .filter(|solution| solution.train_from == 0);
-    whole
-        .map(|solution| solution.state)
-        .collect::<BTreeSet<_>>()
-        .len()
+    let whole = set.solutions.iter().filter(|solution| solution.train_from == 0);
+    whole.map(|solution| solution.state).collect::<BTreeSet<_>>().len()
 }
 
 /// The index of the round with the best validation result; of equals the earlier one.

@@ -114,11 +114,7 @@ impl View<'_> {
             sampling,
         };
         (self.tasks.iter())
-            .flat_map(|task| {
-                (0..)
-                    .zip(samplings)
-                    .map(move |(i, sampling)| job(task, i, *sampling))
-            })
+            .flat_map(|task| (0..).zip(samplings).map(move |(i, sampling)| job(task, i, *sampling)))
             .collect()
     }
 }
@@ -150,9 +146,6 @@ pub struct TrainingSet {
 impl TrainingSet {
     /// Solutions of initial states alone.
     pub fn of(solutions: Vec<Solution>) -> Self {
-        Self {
-            solutions,
-            n_need_recover: 0,
-        }
+        Self { solutions, n_need_recover: 0 }
     }
 }

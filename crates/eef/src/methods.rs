@@ -56,10 +56,7 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
         "eef" => Box::new(Eef::new(options.n_simulations, schedule(options)?)),
         _ => {
             let found = name.to_owned();
-            return Err(RunError::UnknownMethod {
-                found,
-                expected: METHODS.to_vec(),
-            });
+            return Err(RunError::UnknownMethod { found, expected: METHODS.to_vec() });
         }
     })
 }
@@ -91,26 +88,15 @@ mod tests {
     #[test]
     fn every_listed_name_is_a_method() {
         for name in METHODS {
-            assert_eq!(
-                method(name, &MethodOptions::default()).unwrap().name(),
-                name
-            );
+            assert_eq!(method(name, &MethodOptions::default()).unwrap().name(), name);
         }
         let error = method("ppo", &MethodOptions::default()).err().unwrap();
-        assert!(
-            error
-                .to_string()
-                .contains("expected one of sft-all, sft-pos"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("expected one of sft-all, sft-pos"), "{error}");
     }
 
     #[test]
     fn options_without_sense_are_named() {
-        let options = MethodOptions {
-            anchors: "odd".into(),
-            ..MethodOptions::default()
-        };
+        let options = MethodOptions { anchors: "odd".into(), ..MethodOptions::default() };
         let error = method("eef", &options).err().unwrap();
         assert_eq!(
             error.to_string(),

@@ -90,20 +90,8 @@ pub struct Training {
 
 impl Training {
     pub(crate) fn new(n_examples: usize, n_epochs: usize, summary: TrainSummary) -> Self {
-        let TrainSummary {
-            n_steps,
-            n_tokens,
-            n_trained_tokens,
-            epoch_losses,
-        } = summary;
-        Self {
-            n_examples,
-            n_epochs,
-            n_steps,
-            n_tokens,
-            n_trained_tokens,
-            epoch_losses,
-        }
+        let TrainSummary { n_steps, n_tokens, n_trained_tokens, epoch_losses } = summary;
+        Self { n_examples, n_epochs, n_steps, n_tokens, n_trained_tokens, epoch_losses }
     }
 }
 

@@ -43,10 +43,7 @@ impl Skill {
         name: impl Into<String>,
         is_used_by: impl Fn(&Action) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            name: name.into(),
-            is_used_by: Arc::new(is_used_by),
-        }
+        Self { name: name.into(), is_used_by: Arc::new(is_used_by) }
     }
 
     /// Its name in tables.
@@ -56,9 +53,6 @@ impl Skill {
 
     /// Whether a trajectory uses it.
     pub fn is_in(&self, trajectory: &Trajectory) -> bool {
-        trajectory
-            .steps
-            .iter()
-            .any(|step| (self.is_used_by)(&step.action))
+        trajectory.steps.iter().any(|step| (self.is_used_by)(&step.action))
     }
 }

@@ -17,11 +17,7 @@ pub struct Estimate {
 impl Estimate {
     /// Resamples tasks; all zero for no values.
     pub fn of(values: &[f64], n_resamples: usize, seed: Seed) -> Self {
-        Self::paired(
-            &[values.iter().copied().map(Some).collect::<Vec<_>>()],
-            n_resamples,
-            seed,
-        )
+        Self::paired(&[values.iter().copied().map(Some).collect::<Vec<_>>()], n_resamples, seed)
     }
 
     /// Resamples rows (seeds) and columns (tasks, the same in every row) independently with
@@ -45,16 +41,9 @@ impl Estimate {
         means.sort_by(f64::total_cmp);
         let quantile = |share: f64| {
             let last = means.len().saturating_sub(1);
-            means
-                .get((share * last as f64).round() as usize)
-                .copied()
-                .unwrap_or(mean)
+            means.get((share * last as f64).round() as usize).copied().unwrap_or(mean)
         };
-        Self {
-            mean,
-            low: quantile(0.025),
-            high: quantile(0.975),
-        }
+        Self { mean, low: quantile(0.025), high: quantile(0.975) }
     }
 
     /// Whether the interval leaves out 0.
@@ -84,29 +73,19 @@ mod tests {
         let values: Vec<f64> = (0..400).map(|i| f64::from(u8::from(i % 5 < 2))).collect();
         let estimate = Estimate::of(&values, 4_000, Seed::new(1));
         assert!((estimate.mean - 0.4).abs() < 1e-12);
-        assert!(
-            (estimate.low - (0.4 - 1.96 * 0.0245)).abs() < 0.006,
-            "{estimate:?}"
-        );
-        assert!(
-            (estimate.high - (0.4 + 1.96 * 0.0245)).abs() < 0.006,
-            "{estimate:?}"
-        );
+        assert!((estimate.low - (0.4 - 1.96 * 0.0245)).abs() < 0.006, "{estimate:?}");
+        assert!((estimate.high - (0.4 + 1.96 * 0.0245)).abs() < 0.006, "{estimate:?}");
         assert_eq!(estimate, Estimate::of(&values, 4_000, Seed::new(1)));
     }
 
     #[test]
     fn disagreeing_seeds_widen_a_paired_interval() {
         let agree = vec![vec![Some(0.1); 200]; 5];
-        let disagree: Vec<Vec<Option<f64>>> = (0..5)
-            .map(|seed| vec![Some(0.1 + 0.2 * f64::from(seed - 2)); 200])
-            .collect();
+        let disagree: Vec<Vec<Option<f64>>> =
+            (0..5).map(|seed| vec![Some(0.1 + 0.2 * f64::from(seed - 2)); 200]).collect();
         let narrow = Estimate::paired(&agree, 500, Seed::new(1));
         let wide = Estimate::paired(&disagree, 500, Seed::new(1));
-        assert!(
-            narrow.excludes_zero() && !wide.excludes_zero(),
-            "{narrow:?} {wide:?}"
-        );
+        assert!(narrow.excludes_zero() && !wide.excludes_zero(), "{narrow:?} {wide:?}");
     }
 
     #[test]

@@ -34,10 +34,7 @@ pub struct TabularLearner {
 impl TabularLearner {
     /// Forgets nine tenths of what it knew when it learns anew.
     pub fn new(default_reply: impl Into<String>) -> Self {
-        Self {
-            default_reply: default_reply.into(),
-            memory: 0.1,
-        }
+        Self { default_reply: default_reply.into(), memory: 0.1 }
     }
 
     /// Writes a model that has learned nothing.
@@ -59,12 +56,9 @@ impl Learner for TabularLearner {
             return Err(LearnerError::NoItems);
         }
         let mut table = read(request.init)?;
-        table
-            .values_mut()
-            .flat_map(|replies| replies.values_mut())
-            .for_each(|count| {
-                *count *= self.memory;
-            });
+        table.values_mut().flat_map(|replies| replies.values_mut()).for_each(|count| {
+            *count *= self.memory;
+        });
         let mut summary = TrainSummary::default();
         for _ in 0..request.n_epochs {
             if control.is_interrupted() {
@@ -77,9 +71,7 @@ impl Learner for TabularLearner {
             }
             summary.n_steps += 1;
             summary.n_trained_tokens += losses.len() as u64;
-            summary
-                .epoch_losses
-                .push(losses.iter().sum::<f64>() / losses.len().max(1) as f64);
+            summary.epoch_losses.push(losses.iter().sum::<f64>() / losses.len().max(1) as f64);
         }
         write(request.output, &table)?;
         Ok(summary)
@@ -88,11 +80,7 @@ impl Learner for TabularLearner {
     fn policy(&self, model: &Path) -> Result<Box<dyn Policy>, LearnerError> {
         let default_reply = self.default_reply.clone();
         let (table, conversations) = (read(model)?, BTreeMap::new());
-        Ok(Box::new(TabularPolicy {
-            table,
-            default_reply,
-            conversations,
-        }))
+        Ok(Box::new(TabularPolicy { table, default_reply, conversations }))
     }
 }
 
@@ -101,19 +89,11 @@ fn learn(table: &mut Table, item: &TrainingItem) -> Vec<f64> {
     let trajectory = &item.trajectory;
     let mut losses = Vec::new();
     for (index, step) in trajectory.steps.iter().enumerate().skip(item.train_from) {
-        let seen = trajectory
-            .observation(index)
-            .map_or("", |observation| observation.as_str());
-        let replies = table
-            .entry(context(&trajectory.instruction, seen))
-            .or_default();
+        let seen = trajectory.observation(index).map_or("", |observation| observation.as_str());
+        let replies = table.entry(context(&trajectory.instruction, seen)).or_default();
         let count = replies.get(&step.reply).copied().unwrap_or(0.0);
         // One virtual count for all that was never said keeps the loss finite.
-        losses.push(
-            ((replies.values().sum::<f64>() + 1.0) / (count + 0.5))
-                .ln()
-                .max(0.0),
-        );
+        losses.push(((replies.values().sum::<f64>() + 1.0) / (count + 0.5)).ln().max(0.0));
         *replies.entry(step.reply.clone()).or_default() += 1.0;
     }
     losses
@@ -121,11 +101,7 @@ fn learn(table: &mut Table, item: &TrainingItem) -> Vec<f64> {
 
 fn context(instruction: &str, seen: &str) -> String {
     let last_line = |text: &str| text.lines().last().unwrap_or_default().to_owned();
-    format!(
-        "{} | {}",
-        instruction.lines().next().unwrap_or_default(),
-        last_line(seen)
-    )
+    format!("{} | {}", instruction.lines().next().unwrap_or_default(), last_line(seen))
 }
 
 struct TabularPolicy {
@@ -137,10 +113,8 @@ struct TabularPolicy {
 
 impl Policy for TabularPolicy {
     fn step(&mut self, turns: Vec<Turn>) -> Result<Vec<Reply>, PolicyError> {
-        let mut replies: Vec<Reply> = turns
-            .into_iter()
-            .map(|turn| self.answer(turn))
-            .collect::<Result<_, _>>()?;
+        let mut replies: Vec<Reply> =
+            turns.into_iter().map(|turn| self.answer(turn)).collect::<Result<_, _>>()?;
         replies.sort_by_key(|reply| reply.conversation);
         Ok(replies)
     }
@@ -157,26 +131,15 @@ impl TabularPolicy {
             (Some(first), Some(last)) if last.role == Role::User => (first, last),
             _ => return Err(PolicyError::NothingToAnswer { conversation }),
         };
-        let instruction = self
-            .conversations
-            .entry(conversation)
-            .or_insert_with(|| first.text.clone());
+        let instruction =
+            self.conversations.entry(conversation).or_insert_with(|| first.text.clone());
         let known = self.table.get(&context(instruction, &last.text));
         let chosen =
             known.and_then(|replies| draw(replies, turn.sampling, turn.seed.rng().uniform()));
         let text = chosen.unwrap_or(&self.default_reply).clone();
         let ids = text.bytes().map(u32::from).collect();
-        let sampled = Some(SampledTokens {
-            tokenizer: 0,
-            ids,
-            log_probabilities: Vec::new(),
-        });
-        Ok(Reply {
-            conversation,
-            text,
-            sampled,
-            end: ReplyEnd::Stop,
-        })
+        let sampled = Some(SampledTokens { tokenizer: 0, ids, log_probabilities: Vec::new() });
+        Ok(Reply { conversation, text, sampled, end: ReplyEnd::Stop })
     }
 }
 
@@ -184,10 +147,7 @@ impl TabularPolicy {
 fn draw(replies: &BTreeMap<String, f64>, sampling: Sampling, at: f64) -> Option<&String> {
     let most = replies.values().copied().fold(0.0, f64::max);
     if sampling.temperature == 0.0 {
-        return replies
-            .iter()
-            .find(|(_, count)| **count == most)
-            .map(|(reply, _)| reply);
+        return replies.iter().find(|(_, count)| **count == most).map(|(reply, _)| reply);
     }
     let weight = |count: f64| (count / most).powf(f64::from(sampling.temperature).recip());
     let mut left = at * replies.values().map(|&count| weight(count)).sum::<f64>();
@@ -220,8 +180,5 @@ fn write(directory: &Path, table: &Table) -> Result<(), LearnerError> {
 
 fn failed(doing: &str) -> impl FnOnce(io::Error) -> LearnerError {
     let doing = doing.to_owned();
-    move |source| LearnerError::Failed {
-        doing,
-        source: Box::new(source),
-    }
+    move |source| LearnerError::Failed { doing, source: Box::new(source) }
 }

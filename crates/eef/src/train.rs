@@ -26,20 +26,9 @@ impl Bench<'_> {
     /// The learner writes beside the final directory; its summary is recorded before the rename,
     /// so that a model under its final name is complete and its training known.
     pub(crate) fn train(&self, lesson: &Lesson<'_>) -> Result<(Model, Training), RunError> {
-        let Lesson {
-            name,
-            init,
-            set,
-            n_epochs,
-            learning_rate,
-            seed,
-        } = lesson;
+        let Lesson { name, init, set, n_epochs, learning_rate, seed } = lesson;
         let lineage = Self::lineage(init, &set.solutions, *n_epochs, *learning_rate, *seed);
-        let model = Model {
-            path: self.models().join(name),
-            name: name.clone(),
-            lineage,
-        };
+        let model = Model { path: self.models().join(name), name: name.clone(), lineage };
         let key = format!("training/{lineage}");
         let unfinished = self.models().join(format!("{name}.unfinished"));
         let recorded: Option<Training> = self.take(&key)?;
@@ -75,10 +64,7 @@ impl Bench<'_> {
     fn items(&self, solutions: &[Solution], name: &str) -> Result<Vec<TrainingItem>, RunError> {
         let item = |solution: &Solution| {
             let trajectory = self.trajectory(&solution.trajectory, &name)?;
-            Ok(TrainingItem {
-                trajectory,
-                train_from: solution.train_from,
-            })
+            Ok(TrainingItem { trajectory, train_from: solution.train_from })
         };
         solutions.iter().map(item).collect()
     }

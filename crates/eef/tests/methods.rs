@@ -1,9 +1,6 @@
 //! What the methods achieve, and on what budget.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "this file holds tests and their helpers"
-)]
+#![allow(clippy::unwrap_used, reason = "this file holds tests and their helpers")]
 
 mod common;
 
@@ -14,9 +11,7 @@ use eef_store::{MemoryStore, TrajectoryStore};
 
 fn run(bench: &Bench, name: &str) -> eef::RunReport {
     let (store, control) = (MemoryStore::new(), Control::silent());
-    bench
-        .iterate(&CORRIDOR, name, &store, &bench.path(name), &control)
-        .unwrap()
+    bench.iterate(&CORRIDOR, name, &store, &bench.path(name), &control).unwrap()
 }
 
 #[test]
@@ -32,43 +27,23 @@ fn eef_solves_what_rejection_sampling_never_reaches() {
     assert!(eef.best_round > 1);
     assert!(eef.rounds[1].n_need_recover > 0, "the teacher overshoots");
     // Simulations: one a task; six a task; one a task and one for each simulated state.
-    assert_eq!(
-        [rft.rounds[1].n_simulations, rft_x6.rounds[1].n_simulations],
-        [16, 96]
-    );
+    assert_eq!([rft.rounds[1].n_simulations, rft_x6.rounds[1].n_simulations], [16, 96]);
     assert!((17..=16 * 6).contains(&eef.rounds[1].n_simulations));
 }
 
 #[test]
 fn a_recovery_is_learned_from_where_it_begins() {
     let bench = Bench::new();
-    let options = MethodOptions {
-        n_simulations: 8,
-        ..MethodOptions::default()
-    };
+    let options = MethodOptions { n_simulations: 8, ..MethodOptions::default() };
     let eef = method("eef", &options).unwrap();
     let (store, control) = (MemoryStore::new(), Control::silent());
     let (setup, directory) = (bench.setup(&CORRIDOR), bench.path("run"));
-    let report = iterate(
-        &setup,
-        &config(),
-        eef.as_ref(),
-        &store,
-        &directory,
-        &control,
-    )
-    .unwrap();
+    let report = iterate(&setup, &config(), eef.as_ref(), &store, &directory, &control).unwrap();
     // The teacher walks past room 3 and comes back: with every state simulated the policy fails
     // from s_4, and wins from s_7, where it is back in room 3. Two tasks have that goal.
     let round = &report.rounds[1];
-    assert!(
-        round.n_recoveries >= 2 && round.n_recoveries <= round.n_need_recover,
-        "{round:?}"
-    );
-    assert_eq!(
-        round.training.n_examples,
-        round.n_initial + round.n_recoveries
-    );
+    assert!(round.n_recoveries >= 2 && round.n_recoveries <= round.n_need_recover, "{round:?}");
+    assert_eq!(round.training.n_examples, round.n_initial + round.n_recoveries);
     assert_eq!(report.test.win_rate.mean, 1.0);
 }
 
@@ -111,34 +86,18 @@ fn methods_are_compared_on_one_first_round_and_complete_runs_are_not_repeated() 
     let stores = std::sync::Mutex::new(std::collections::BTreeMap::new());
     let open = |path: &std::path::Path| {
         let mut stores = stores.lock().unwrap();
-        let store = stores
-            .entry(path.to_path_buf())
-            .or_insert_with(common_store);
+        let store = stores.entry(path.to_path_buf()).or_insert_with(common_store);
         Ok(Box::new(Shared(std::sync::Arc::clone(store))) as Box<dyn TrajectoryStore>)
     };
     let directory = bench.path("compare");
     let control = Control::silent();
     let go = || {
-        compare(
-            &setup,
-            &config(),
-            &methods,
-            &[1, 2],
-            "eef",
-            &open,
-            &directory,
-            &control,
-        )
-        .unwrap()
+        compare(&setup, &config(), &methods, &[1, 2], "eef", &open, &directory, &control).unwrap()
     };
     let first = go();
     assert_eq!(first.runs.len(), 6);
     assert_eq!(first.runs[0].curve, first.runs[2].curve);
-    let minus_rft = first
-        .differences
-        .iter()
-        .find(|difference| difference.minus == "rft")
-        .unwrap();
+    let minus_rft = first.differences.iter().find(|difference| difference.minus == "rft").unwrap();
     assert!(minus_rft.win_rate.mean > 0.3 && minus_rft.win_rate.excludes_zero());
     assert_eq!(go(), first);
     assert_eq!(stores.lock().unwrap().len(), 2 * (1 + 3));
@@ -216,58 +175,29 @@ fn a_directory_is_not_mistaken_for_another_runs() {
     let bench = Bench::new();
     let (store, control) = (MemoryStore::new(), Control::silent());
     let directory = bench.path("run");
-    bench
-        .iterate(&CORRIDOR, "rft", &store, &directory, &control)
-        .unwrap();
-    let error = bench
-        .iterate(&CORRIDOR, "eef", &store, &directory, &control)
-        .unwrap_err();
+    bench.iterate(&CORRIDOR, "rft", &store, &directory, &control).unwrap();
+    let error = bench.iterate(&CORRIDOR, "eef", &store, &directory, &control).unwrap_err();
     assert!(error.to_string().contains("`method` was rft"), "{error}");
     let other = MemoryStore::new();
-    let error = bench
-        .iterate(&CORRIDOR, "rft", &other, &directory, &control)
-        .unwrap_err();
+    let error = bench.iterate(&CORRIDOR, "rft", &other, &directory, &control).unwrap_err();
     assert!(matches!(error, RunError::ForeignModel { .. }), "{error}");
-    let changed = Config {
-        seed: 2,
-        ..config()
-    };
+    let changed = Config { seed: 2, ..config() };
     let rft = method("rft", &MethodOptions::default()).unwrap();
     let setup = bench.setup(&CORRIDOR);
     let error = iterate(&setup, &changed, rft.as_ref(), &store, &directory, &control).unwrap_err();
-    assert!(
-        error.to_string().contains("`seed` was 1, is now 2"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`seed` was 1, is now 2"), "{error}");
 }
 
 #[test]
 fn without_positives_there_is_nothing_to_imitate() {
     let bench = Bench::new();
-    let config = Config {
-        bc_experts: vec!["nobody".into()],
-        ..config()
-    };
+    let config = Config { bc_experts: vec!["nobody".into()], ..config() };
     let (store, control) = (MemoryStore::new(), Control::silent());
     let eef = method("eef", &MethodOptions::default()).unwrap();
     let setup = bench.setup(&CORRIDOR);
-    let error = iterate(
-        &setup,
-        &config,
-        eef.as_ref(),
-        &store,
-        &bench.path("run"),
-        &control,
-    )
-    .unwrap_err();
-    assert!(matches!(
-        error,
-        RunError::NothingToImitate {
-            n_experts: 16,
-            n_named: 0,
-            ..
-        }
-    ));
+    let error =
+        iterate(&setup, &config, eef.as_ref(), &store, &bench.path("run"), &control).unwrap_err();
+    assert!(matches!(error, RunError::NothingToImitate { n_experts: 16, n_named: 0, .. }));
 }
 
 #[test]
@@ -277,16 +207,7 @@ fn a_model_is_evaluated_by_itself() {
     let model = bench.path("eef").join("models").join(&report.best_model);
     let (store, control) = (MemoryStore::new(), Control::silent());
     let setup = bench.setup(&CORRIDOR);
-    let found = evaluate(
-        &setup,
-        &config(),
-        &model,
-        "best",
-        Split::Test,
-        &store,
-        &control,
-    )
-    .unwrap();
+    let found = evaluate(&setup, &config(), &model, "best", Split::Test, &store, &control).unwrap();
     assert_eq!(found.rewards, report.test.rewards);
     assert_eq!(found.skills[0].name, "left");
     assert_eq!(store.n_trajectories().unwrap(), 16);

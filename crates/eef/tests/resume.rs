@@ -26,9 +26,7 @@ impl Failing<'_> {
     fn write<T>(&self, write: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let left = self
             .n_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            });
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match (&self.interrupt, left) {
             (Some(interrupt), Err(_)) => interrupt.request(),
             (None, Err(_)) => return Err(StoreError::DiskFull { doing: "testing" }),
@@ -94,17 +92,10 @@ fn a_run_stopped_at_any_write_continues_to_the_same_bytes() {
     let store = MemoryStore::new();
     let directory = bench.path("whole");
     let silent = Control::silent();
-    let expected = bench
-        .iterate(&CORRIDOR, "eef", &store, &directory, &silent)
-        .unwrap();
+    let expected = bench.iterate(&CORRIDOR, "eef", &store, &directory, &silent).unwrap();
     let expected_remains = remains(&store, &directory);
     // Again on the complete run: the report is the same, and nothing is done.
-    assert_eq!(
-        bench
-            .iterate(&CORRIDOR, "eef", &store, &directory, &silent)
-            .unwrap(),
-        expected
-    );
+    assert_eq!(bench.iterate(&CORRIDOR, "eef", &store, &directory, &silent).unwrap(), expected);
 
     let mut n_stopped = 0;
     for is_failure in [true, false] {
@@ -127,9 +118,7 @@ fn a_run_stopped_at_any_write_continues_to_the_same_bytes() {
                 Err(error) => assert!(is_failure, "{error}"),
             }
             n_stopped += 1;
-            let report = bench
-                .iterate(&CORRIDOR, "eef", &store, &directory, &silent)
-                .unwrap();
+            let report = bench.iterate(&CORRIDOR, "eef", &store, &directory, &silent).unwrap();
             assert_eq!(report, expected, "stopped after {n_writes} writes");
             assert_eq!(remains(&store, &directory), expected_remains);
         }
@@ -153,14 +142,9 @@ fn a_file_that_is_closed_and_opened_again_serves_as_well() {
     assert!(matches!(stopped, Err(RunError::Interrupted)), "{stopped:?}");
     drop(store);
     let store = SqliteStore::open(&file).unwrap();
-    let report = bench
-        .iterate(&CORRIDOR, "eef", &store, &directory, &silent)
-        .unwrap();
+    let report = bench.iterate(&CORRIDOR, "eef", &store, &directory, &silent).unwrap();
     assert_eq!(report, expected);
-    assert_eq!(
-        remains(&store, &directory),
-        remains(&memory, &bench.path("memory"))
-    );
+    assert_eq!(remains(&store, &directory), remains(&memory, &bench.path("memory")));
 }
 
 /// Asks to stop once so many advances were reported.
@@ -211,20 +195,13 @@ fn delays_and_workers_change_nothing() {
     let mut bench = Bench::new();
     let (store, control) = (MemoryStore::new(), Control::silent());
     let directory = bench.path("quick");
-    let expected = bench
-        .iterate(&CORRIDOR, "eef", &store, &directory, &control)
-        .unwrap();
+    let expected = bench.iterate(&CORRIDOR, "eef", &store, &directory, &control).unwrap();
     for n_workers in [1, 3] {
         bench.n_workers = n_workers;
         let slow_store = MemoryStore::new();
         let slow_directory = bench.path(&format!("slow-{n_workers}"));
-        let report = bench
-            .iterate(&&SLOW, "eef", &slow_store, &slow_directory, &control)
-            .unwrap();
+        let report = bench.iterate(&&SLOW, "eef", &slow_store, &slow_directory, &control).unwrap();
         assert_eq!(report, expected);
-        assert_eq!(
-            remains(&slow_store, &slow_directory),
-            remains(&store, &directory)
-        );
+        assert_eq!(remains(&slow_store, &slow_directory), remains(&store, &directory));
     }
 }

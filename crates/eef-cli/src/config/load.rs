@@ -105,9 +105,8 @@ pub fn difference(old: &str, new: &str) -> Option<String> {
             return Some(format!("{key} was {value} and is {now}"));
         }
     }
-    let added = right.iter().find(|(key, _)| {
-        !ignored(key) && left.iter().all(|(name, _)| name != key)
-    });
+    let added =
+        right.iter().find(|(key, _)| !ignored(key) && left.iter().all(|(name, _)| name != key));
     added.map(|(key, value)| format!("{key} was absent and is {value}"))
 }
 
@@ -130,7 +129,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
 
 fn line_of(text: &str, error: &toml::de::Error) -> usize {
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1
+    text.bytes().take(start).map(|byte| usize::from(byte == b'\n')).sum::<usize>() + 1
 }
 
 fn set(table: &mut Table, given: &str) -> Result<(), String> {
@@ -158,13 +157,13 @@ fn check(config: &Config) -> Result<(), LoadError> {
     let value = |key, found: String, expected: &str| {
         Err(LoadError::Value { key, found, expected: expected.to_owned() })
     };
-    let one_of = |key, found: &str, known: &[&str]| match known.contains(&found) {
-        true => Ok(()),
-        false => {
-            let hint = keys::nearest(found, known)
-                .map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            value(key, found.to_owned(), &format!("one of {}{hint}", known.join(", ")))
+    let one_of = |key, found: &str, known: &[&str]| {
+        if known.contains(&found) {
+            return Ok(());
         }
+        let hint = keys::nearest(found, known)
+            .map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        value(key, found.to_owned(), &format!("one of {}{hint}", known.join(", ")))
     };
     let method = &config.method;
     one_of("method.name", &method.name, &["eef", "rft", "rft-x6", "sft-pos", "sft-all"])?;

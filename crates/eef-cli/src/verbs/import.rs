@@ -187,11 +187,8 @@ mod tests {
 
     #[test]
     fn actions_of_other_formats_become_agentlites() {
-        let message = |role, text: &str| ForeignMessage {
-            role,
-            text: text.to_owned(),
-            trained: None,
-        };
+        let message =
+            |role, text: &str| ForeignMessage { role, text: text.to_owned(), trained: None };
         let record = ForeignTrajectory {
             format: ForeignFormat::Eto,
             item: "webshop_1".to_owned(),
@@ -214,8 +211,7 @@ mod tests {
             ]
         );
         let task = |index| TaskId::new("webshop", Split::Train, index);
-        let tasks =
-            [("find me a red mug".to_owned(), task(1)), ("find me".to_owned(), task(2))];
+        let tasks = [("find me a red mug".to_owned(), task(1)), ("find me".to_owned(), task(2))];
         assert_eq!(task_of(&record, &tasks), Some(&task(1)));
         assert_eq!(task_of(&record, &tasks[1..]), Some(&task(2)));
         assert_eq!(task_of(&record, &[]), None);

@@ -113,8 +113,7 @@ fn masks(
 ) -> anyhow::Result<Vec<String>> {
     let mut rendered = Vec::new();
     for (name, train_from) in trainings {
-        let example =
-            Example::of_trajectory(encoder, trajectory, *train_from, prompt, usize::MAX)?;
+        let example = Example::of_trajectory(encoder, trajectory, *train_from, prompt, usize::MAX)?;
         let mut text = example.render(encoder.tokenizer())?;
         if colours {
             text = text.replace('⟦', "\u{1b}[32m").replace('⟧', "\u{1b}[0m");

@@ -59,6 +59,7 @@ vectorised! {
 
 /// The sum of each position's value times its weight; four positions at a time, so that sums are
 /// read and written less often.
+#[expect(clippy::inline_always, reason = "it must be compiled for its caller's instruction set")]
 #[inline(always)]
 fn weighted_sum(
     weights: &[f32],

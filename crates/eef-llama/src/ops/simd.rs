@@ -1,4 +1,8 @@
 //! Loops that the compiler turns into the widest instructions of the processor it runs on.
+#![expect(
+    clippy::inline_always,
+    reason = "functions must be compiled for the instruction set of their caller"
+)]
 
 /// Declares functions compiled once for each instruction set; the best one is picked when it runs.
 ///

@@ -82,6 +82,7 @@ vectorised! {
 }
 
 /// The gradients of gate and up.
+#[expect(clippy::inline_always, reason = "it must be compiled for its caller's instruction set")]
 #[inline(always)]
 fn gradients_of(gate: f32, up: f32, gradient: f32) -> (f32, f32) {
     let sigmoid = 1.0 / (1.0 + exp(-gate));

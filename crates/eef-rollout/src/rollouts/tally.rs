@@ -18,10 +18,7 @@ impl Tally {
         let won = self.won.fetch_add(u64::from(won), Ordering::Relaxed) + u64::from(won);
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         let percent = 100.0 * won as f64 / done as f64;
-        control.report(Event::Advanced {
-            done,
-            note: format!("won {percent:.1} %"),
-        });
+        control.report(Event::Advanced { done, note: format!("won {percent:.1} %") });
     }
 
     /// Takes back what a discarded attempt counted.

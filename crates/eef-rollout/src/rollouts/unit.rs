@@ -17,11 +17,7 @@ pub(super) struct Worker<'w> {
 
 impl<'w> Worker<'w> {
     pub(super) fn new(rollouts: &'w Rollouts<'w>, policy: &'w mut dyn Policy) -> Self {
-        Self {
-            rollouts,
-            policy,
-            spare: Vec::new(),
-        }
+        Self { rollouts, policy, spare: Vec::new() }
     }
 
     /// Tries the unit until the environment does not fail in it, or attempts run out.
@@ -52,10 +48,7 @@ impl<'w> Worker<'w> {
                 n_failures,
                 "environment failed, trying again"
             );
-            let won = result
-                .trajectories
-                .iter()
-                .filter(|trajectory| trajectory.is_positive());
+            let won = result.trajectories.iter().filter(|trajectory| trajectory.is_positive());
             tally.take_back(unit.jobs.len() as u64, won.count() as u64);
             attempt += 1;
         }
@@ -89,11 +82,7 @@ impl<'w> Worker<'w> {
             .map(|job| {
                 let env = self.spare.pop().map_or_else(|| environment.instance(), Ok);
                 let episode = env.map(|env| Episode::new(job, env, environment.max_turns()));
-                Slot {
-                    episode,
-                    reply: None,
-                    counted: false,
-                }
+                Slot { episode, reply: None, counted: false }
             })
             .collect()
     }
@@ -113,10 +102,7 @@ impl<'w> Worker<'w> {
                 .iter_mut()
                 .enumerate()
                 .filter_map(|(index, slot)| {
-                    slot.episode
-                        .as_mut()
-                        .ok()?
-                        .take_turn(ConversationId(index as u64))
+                    slot.episode.as_mut().ok()?.take_turn(ConversationId(index as u64))
                 })
                 .collect();
             let n_waiting = slots.iter().filter(|slot| slot.is_waiting()).count();
@@ -124,26 +110,16 @@ impl<'w> Worker<'w> {
                 return Ok(());
             }
             if control.is_interrupted() {
-                return Err(RolloutError::Interrupted {
-                    n_committed: 0,
-                    n_units: 0,
-                });
+                return Err(RolloutError::Interrupted { n_committed: 0, n_units: 0 });
             }
             let replies = self
                 .policy
                 .step(turns)
-                .map_err(|source| RolloutError::Policy {
-                    unit: unit.key.clone(),
-                    source,
-                })?;
+                .map_err(|source| RolloutError::Policy { unit: unit.key.clone(), source })?;
             let found = replies.len();
             let answered = give(slots, replies);
             if answered != found || found == 0 {
-                return Err(RolloutError::Replies {
-                    unit: unit.key.clone(),
-                    found,
-                    n_waiting,
-                });
+                return Err(RolloutError::Replies { unit: unit.key.clone(), found, n_waiting });
             }
             let author = &self.rollouts.config.author;
             self.in_parallel(slots, |slot| {
@@ -185,19 +161,11 @@ impl<'w> Worker<'w> {
             match finished {
                 Finished::Trajectory(trajectory) => result.trajectories.push(trajectory),
                 Finished::Incident(kind) => {
-                    result.incidents.push(Incident {
-                        job: job.id,
-                        task: job.task.clone(),
-                        kind,
-                    });
+                    result.incidents.push(Incident { job: job.id, task: job.task.clone(), kind });
                 }
                 Finished::UnknownTask(source) => {
                     let unit = unit.key.clone();
-                    return Err(RolloutError::UnknownTask {
-                        unit,
-                        job: job.id,
-                        source,
-                    });
+                    return Err(RolloutError::UnknownTask { unit, job: job.id, source });
                 }
             }
         }
@@ -207,11 +175,7 @@ impl<'w> Worker<'w> {
     /// Does something with every slot, over the configured number of threads. Slots do not see
     /// each other, so the order in which they get done does not show.
     fn in_parallel<'j>(&self, slots: &mut [Slot<'j>], work: impl Fn(&mut Slot<'j>) + Sync) {
-        let n_threads = self
-            .rollouts
-            .config
-            .n_environment_threads
-            .clamp(1, slots.len().max(1));
+        let n_threads = self.rollouts.config.n_environment_threads.clamp(1, slots.len().max(1));
         if n_threads == 1 {
             slots.iter_mut().for_each(work);
             return;
@@ -242,9 +206,8 @@ impl Slot<'_> {
 fn give(slots: &mut [Slot<'_>], replies: Vec<Reply>) -> usize {
     let mut n_given = 0;
     for reply in replies {
-        let slot = usize::try_from(reply.conversation.0)
-            .ok()
-            .and_then(|index| slots.get_mut(index));
+        let slot =
+            usize::try_from(reply.conversation.0).ok().and_then(|index| slots.get_mut(index));
         if let Some(slot) = slot.filter(|slot| slot.is_waiting() && slot.reply.is_none()) {
             slot.reply = Some(reply);
             n_given += 1;

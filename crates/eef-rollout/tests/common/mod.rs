@@ -12,11 +12,7 @@ use eef_core::{
 };
 use eef_rollout::{Job, Start, Unit};
 
-pub const CORRIDOR: Corridor = Corridor {
-    length: 4,
-    n_tasks: 12,
-    max_turns: 6,
-};
+pub const CORRIDOR: Corridor = Corridor { length: 4, n_tasks: 12, max_turns: 6 };
 
 pub fn prompt(opening: &Opening) -> String {
     format!("{}. {}", opening.instruction, opening.observation)
@@ -26,9 +22,7 @@ pub fn job(task: TaskId, sample: u32, start: Start) -> Job {
     let name = format!("{task} {sample} {start:?}");
     Job {
         id: TrajectoryId::derive(&[name.as_bytes()]),
-        seed: Seed::new(5)
-            .derive("task", u64::from(task.index()))
-            .derive("sample", sample.into()),
+        seed: Seed::new(5).derive("task", u64::from(task.index())).derive("sample", sample.into()),
         task,
         start,
         sampling: Sampling::at_temperature(1.0),
@@ -43,10 +37,7 @@ pub fn units(size: usize) -> Vec<Unit> {
     let cut = tasks.chunks(size).enumerate();
     cut.map(|(number, tasks)| Unit {
         key: format!("unit {number}"),
-        jobs: tasks
-            .iter()
-            .map(|task| job(task.clone(), 0, Start::Initial))
-            .collect(),
+        jobs: tasks.iter().map(|task| job(task.clone(), 0, Start::Initial)).collect(),
     })
     .collect()
 }
@@ -57,9 +48,7 @@ pub fn random_walk(_: &[String], seed: u64) -> String {
 }
 
 pub fn walkers(n: usize) -> Vec<Box<dyn Policy>> {
-    (0..n)
-        .map(|_| Box::new(FunctionPolicy::new(random_walk)) as Box<dyn Policy>)
-        .collect()
+    (0..n).map(|_| Box::new(FunctionPolicy::new(random_walk)) as Box<dyn Policy>).collect()
 }
 
 /// Answers only some of the waiting conversations in a step, as continuous batching does.
@@ -70,10 +59,7 @@ pub struct Dripping {
 
 impl Dripping {
     pub fn new() -> Self {
-        Self {
-            inner: FunctionPolicy::new(random_walk),
-            waiting: Vec::new(),
-        }
+        Self { inner: FunctionPolicy::new(random_walk), waiting: Vec::new() }
     }
 }
 
@@ -105,10 +91,7 @@ impl Environment for Slow {
     }
 
     fn instance(&self) -> Result<Box<dyn Env>, EnvError> {
-        Ok(Box::new(SlowEnv {
-            inner: CORRIDOR.instance()?,
-            rng: Seed::new(self.0).rng(),
-        }))
+        Ok(Box::new(SlowEnv { inner: CORRIDOR.instance()?, rng: Seed::new(self.0).rng() }))
     }
 
     fn max_turns(&self) -> usize {
@@ -178,9 +161,7 @@ impl Env for FailingEnv {
     fn step(&mut self, reply: &str) -> Result<Transition, EnvError> {
         let step = self.steps.fetch_add(1, Ordering::SeqCst) + 1;
         if step == self.fail_at || (self.broken.is_some() && self.task == self.broken) {
-            return Err(EnvError::Failed {
-                message: "the worker died".to_owned(),
-            });
+            return Err(EnvError::Failed { message: "the worker died".to_owned() });
         }
         self.inner.step(reply)
     }

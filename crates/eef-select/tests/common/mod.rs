@@ -18,19 +18,8 @@ pub fn id(name: &str) -> TrajectoryId {
 /// A teacher's own trajectory.
 pub fn expert(name: &str, task: TaskId, actions: &[&str], won: bool) -> Arc<Trajectory> {
     let author = Author::Expert("teacher".into());
-    let steps = actions
-        .iter()
-        .map(|action| step(action, author.clone()))
-        .collect();
-    trajectory(
-        name,
-        task,
-        steps,
-        Origin::Expert {
-            name: "teacher".into(),
-        },
-        won,
-    )
+    let steps = actions.iter().map(|action| step(action, author.clone())).collect();
+    trajectory(name, task, steps, Origin::Expert { name: "teacher".into() }, won)
 }
 
 /// A rollout that takes over the first `n_replayed` actions of `parent` (an expert's trajectory).
@@ -44,16 +33,9 @@ pub fn rollout(
 ) -> Arc<Trajectory> {
     let mut steps = parent.steps[..n_replayed].to_vec();
     steps.extend(actions.iter().map(|action| step(action, Author::Policy)));
-    let parent_of = Parent {
-        trajectory: parent.id,
-        n_actions: n_replayed,
-    };
+    let parent_of = Parent { trajectory: parent.id, n_actions: n_replayed };
     let parent_of = (n_replayed > 0).then_some(parent_of);
-    let origin = Origin::Rollout {
-        round,
-        sample: 0,
-        parent: parent_of,
-    };
+    let origin = Origin::Rollout { round, sample: 0, parent: parent_of };
     trajectory(name, parent.task.clone(), steps, origin, won)
 }
 
@@ -72,10 +54,7 @@ fn trajectory(
         first_observation: Observation::default(),
         steps,
         origin,
-        outcome: Outcome {
-            end: EpisodeEnd::Terminated,
-            reward,
-        },
+        outcome: Outcome { end: EpisodeEnd::Terminated, reward },
     })
 }
 

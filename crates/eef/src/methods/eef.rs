@@ -20,10 +20,7 @@ pub struct Eef {
 impl Eef {
     /// With `n_simulations` (the paper's `M`) simulated states per expert trajectory.
     pub fn new(n_simulations: usize, schedule: AnchorSchedule) -> Self {
-        Self {
-            n_simulations,
-            schedule,
-        }
+        Self { n_simulations, schedule }
     }
 
     fn exploration<'a>(&self, view: &View<'a>) -> Exploration<'a> {
@@ -42,11 +39,7 @@ impl Method for Eef {
     }
 
     fn settings(&self) -> String {
-        format!(
-            "{} simulations, anchors {}",
-            self.n_simulations,
-            self.schedule.name()
-        )
+        format!("{} simulations, anchors {}", self.n_simulations, self.schedule.name())
     }
 
     fn explores(&self) -> bool {
@@ -57,11 +50,8 @@ impl Method for Eef {
         if view.n_batches > 0 {
             return Ok(Vec::new());
         }
-        let experts: BTreeMap<TrajectoryId, &Arc<Trajectory>> = view
-            .experts
-            .iter()
-            .map(|expert| (expert.id, expert))
-            .collect();
+        let experts: BTreeMap<TrajectoryId, &Arc<Trajectory>> =
+            view.experts.iter().map(|expert| (expert.id, expert)).collect();
         let mut jobs = view.from_initial_states(&[view.sampling]);
         for simulated in self.exploration(view).simulated_states() {
             if let Some(&expert) = experts.get(&simulated.expert) {
@@ -69,10 +59,7 @@ impl Method for Eef {
                 jobs.push(JobRequest {
                     task: expert.task.clone(),
                     state: simulated.state,
-                    start: Start::Replay {
-                        expert: Arc::clone(expert),
-                        n_actions,
-                    },
+                    start: Start::Replay { expert: Arc::clone(expert), n_actions },
                     sample: 0,
                     sampling: view.sampling,
                 });

@@ -17,11 +17,7 @@ impl Rft {
     /// One rollout per task for each temperature (a single one at the run's temperature where
     /// there is none), and `n_per_task` distinct positives per solved task to train on, 0 for all.
     pub fn new(name: &'static str, temperatures: Vec<f32>, n_per_task: usize) -> Self {
-        Self {
-            name,
-            temperatures,
-            n_per_task,
-        }
+        Self { name, temperatures, n_per_task }
     }
 }
 
@@ -31,10 +27,7 @@ impl Method for Rft {
     }
 
     fn settings(&self) -> String {
-        format!(
-            "temperatures {:?}, {} positives per task",
-            self.temperatures, self.n_per_task
-        )
+        format!("temperatures {:?}, {} positives per task", self.temperatures, self.n_per_task)
     }
 
     fn explores(&self) -> bool {
@@ -45,10 +38,7 @@ impl Method for Rft {
         if view.n_batches > 0 {
             return Ok(Vec::new());
         }
-        let at = |&temperature: &f32| Sampling {
-            temperature,
-            ..view.sampling
-        };
+        let at = |&temperature: &f32| Sampling { temperature, ..view.sampling };
         let mut samplings: Vec<Sampling> = self.temperatures.iter().map(at).collect();
         if samplings.is_empty() {
             samplings.push(view.sampling);

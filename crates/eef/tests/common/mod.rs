@@ -1,10 +1,7 @@
 //! A corridor, a teacher that overshoots, and a learner that learns by heart.
 
 #![allow(dead_code, reason = "each test target uses another part")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests, outside of test functions"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside of test functions")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,17 +15,10 @@ use eef_core::{
 use eef_rollout::{Job, RolloutConfig, Rollouts, Start, Unit};
 use eef_store::TrajectoryStore;
 
-pub const CORRIDOR: Corridor = Corridor {
-    length: 8,
-    n_tasks: 16,
-    max_turns: 20,
-};
+pub const CORRIDOR: Corridor = Corridor { length: 8, n_tasks: 16, max_turns: 20 };
 
 pub fn config() -> Config {
-    let mut config = Config {
-        unit_size: 7,
-        ..Config::default()
-    };
+    let mut config = Config { unit_size: 7, ..Config::default() };
     config.behaviour_cloning.max_stages = 3;
     config.evaluation.n_resamples = 50;
     config
@@ -43,18 +33,10 @@ pub fn experts() -> Vec<Arc<Trajectory>> {
             let goal = number(texts[0].lines().next().unwrap());
             let room = number(texts.last().unwrap());
             if goal == 3 && texts.iter().any(|text| text == "room 5") {
-                return if room > 2 {
-                    "left".to_owned()
-                } else {
-                    "take".to_owned()
-                };
+                return if room > 2 { "left".to_owned() } else { "take".to_owned() };
             }
             let stop = if goal > 2 { (goal + 2).min(7) } else { goal };
-            if room < stop {
-                "right".to_owned()
-            } else {
-                "take".to_owned()
-            }
+            if room < stop { "right".to_owned() } else { "take".to_owned() }
         }))];
     let job = |task: TaskId| Job {
         id: TrajectoryId::derive(&[b"teacher", task.to_string().as_bytes()]),
@@ -66,28 +48,16 @@ pub fn experts() -> Vec<Arc<Trajectory>> {
         sample: 0,
     };
     let jobs = CORRIDOR.tasks(Split::Train).into_iter().map(job).collect();
-    let units = [Unit {
-        key: "teach".into(),
-        jobs,
-    }];
+    let units = [Unit { key: "teach".into(), jobs }];
     let author = Author::Expert("teacher".into());
-    let config = RolloutConfig {
-        author,
-        ..RolloutConfig::default()
-    };
+    let config = RolloutConfig { author, ..RolloutConfig::default() };
     let rollouts = Rollouts::new(&CORRIDOR, &opening, config);
     let mut experts = Vec::new();
     rollouts
-        .run(
-            "teach",
-            &mut teacher,
-            &units,
-            &Control::silent(),
-            &mut |result| {
-                experts.extend(result.trajectories.into_iter().map(Arc::new));
-                Ok(())
-            },
-        )
+        .run("teach", &mut teacher, &units, &Control::silent(), &mut |result| {
+            experts.extend(result.trajectories.into_iter().map(Arc::new));
+            Ok(())
+        })
         .unwrap();
     experts
 }
@@ -108,14 +78,7 @@ impl Bench {
         let learner = TabularLearner::new("take");
         learner.write_base(&base).unwrap();
         let skills = vec![Skill::new("left", |action| action.as_str() == "left")];
-        Self {
-            directory,
-            learner,
-            experts: experts(),
-            skills,
-            n_workers: 1,
-            base,
-        }
+        Self { directory, learner, experts: experts(), skills, n_workers: 1, base }
     }
 
     pub fn setup<'a>(&'a self, environment: &'a dyn Environment) -> Setup<'a> {
@@ -145,14 +108,7 @@ impl Bench {
         control: &Control<'_>,
     ) -> Result<RunReport, RunError> {
         let method = method(name, &MethodOptions::default()).unwrap();
-        iterate(
-            &self.setup(environment),
-            &config(),
-            method.as_ref(),
-            store,
-            directory,
-            control,
-        )
+        iterate(&self.setup(environment), &config(), method.as_ref(), store, directory, control)
     }
 }
 
@@ -162,10 +118,7 @@ pub type Files = Vec<(PathBuf, Vec<u8>)>;
 /// Everything that a run leaves behind: its models' files and its trajectories.
 pub fn remains(store: &dyn TrajectoryStore, directory: &Path) -> (Vec<Arc<Trajectory>>, Files) {
     let ids = store.ids().unwrap();
-    let trajectories = ids
-        .iter()
-        .map(|id| store.get(id).unwrap().unwrap())
-        .collect();
+    let trajectories = ids.iter().map(|id| store.get(id).unwrap().unwrap()).collect();
     let mut models: Vec<_> = std::fs::read_dir(directory.join("models"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

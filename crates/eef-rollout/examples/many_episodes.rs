@@ -21,83 +21,44 @@ fn job(task: &TaskId, name: &str, start: Start) -> Job {
 }
 
 fn main() -> Result<(), RolloutError> {
-    let corridor = Corridor {
-        length: 4,
-        n_tasks: 8,
-        max_turns: 8,
-    };
+    let corridor = Corridor { length: 4, n_tasks: 8, max_turns: 8 };
     let tasks = corridor.tasks(Split::Train);
     let prompt = |opening: &eef_core::Opening| opening.instruction.clone();
 
     // A teacher that goes one room to the right and takes what is there.
-    let teacher = FunctionPolicy::new(|texts: &[String], _| {
-        if texts.len() == 1 {
-            "right".to_owned()
-        } else {
-            "take".to_owned()
-        }
-    });
-    let config = RolloutConfig {
-        author: Author::Expert("teacher".into()),
-        ..Default::default()
-    };
-    let jobs = tasks
-        .iter()
-        .map(|task| job(task, "teacher", Start::Initial))
-        .collect();
-    let unit = Unit {
-        key: "teacher".to_owned(),
-        jobs,
-    };
+    let teacher =
+        FunctionPolicy::new(
+            |texts: &[String], _| {
+                if texts.len() == 1 { "right".to_owned() } else { "take".to_owned() }
+            },
+        );
+    let config = RolloutConfig { author: Author::Expert("teacher".into()), ..Default::default() };
+    let jobs = tasks.iter().map(|task| job(task, "teacher", Start::Initial)).collect();
+    let unit = Unit { key: "teacher".to_owned(), jobs };
     let control = Control::silent();
     let taught = Rollouts::new(&corridor, &prompt, config);
-    let experts = taught
-        .run_unit(&mut { teacher }, &unit, &control)?
-        .trajectories;
+    let experts = taught.run_unit(&mut { teacher }, &unit, &control)?.trajectories;
 
     let walk = |_: &[String], seed: u64| {
         ["right", "right", "left", "take"][Seed::new(seed).rng().below(4)].to_owned()
     };
-    let mut policies: Vec<Box<dyn Policy>> = vec![
-        Box::new(FunctionPolicy::new(walk)),
-        Box::new(FunctionPolicy::new(walk)),
-    ];
-    let from_start = tasks
-        .iter()
-        .map(|task| job(task, "start", Start::Initial))
-        .collect();
+    let mut policies: Vec<Box<dyn Policy>> =
+        vec![Box::new(FunctionPolicy::new(walk)), Box::new(FunctionPolicy::new(walk))];
+    let from_start = tasks.iter().map(|task| job(task, "start", Start::Initial)).collect();
     let from_expert = experts.into_iter().map(|expert| {
         let task = expert.task.clone();
-        job(
-            &task,
-            "replay",
-            Start::Replay {
-                expert: Arc::new(expert),
-                n_actions: 1,
-            },
-        )
+        job(&task, "replay", Start::Replay { expert: Arc::new(expert), n_actions: 1 })
     });
     let units = [
-        Unit {
-            key: "from s_0".to_owned(),
-            jobs: from_start,
-        },
-        Unit {
-            key: "from s_1".to_owned(),
-            jobs: from_expert.collect(),
-        },
+        Unit { key: "from s_0".to_owned(), jobs: from_start },
+        Unit { key: "from s_1".to_owned(), jobs: from_expert.collect() },
     ];
     let rollouts = Rollouts::new(&corridor, &prompt, RolloutConfig::default());
     let summary = rollouts.run("explore", &mut policies, &units, &control, &mut |unit| {
         for trajectory in unit.trajectories {
             let actions: Vec<_> = trajectory.steps.iter().map(|s| s.action.as_str()).collect();
             let reward = trajectory.outcome.reward.get();
-            println!(
-                "{}  {}  {:<40} {reward:.2}",
-                unit.key,
-                trajectory.task,
-                actions.join(" ")
-            );
+            println!("{}  {}  {:<40} {reward:.2}", unit.key, trajectory.task, actions.join(" "));
         }
         Ok(())
     })?;

@@ -1,6 +1,6 @@
 //! Tunes a tabular policy from a teacher's failures in a corridor of rooms, by RFT and by EEF.
 //!
-//! `cargo run -p eef --example corridor --features testing`
+//! `cargo run -p eef --example tune_in_a_corridor --features testing`
 
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
@@ -17,17 +17,10 @@ use eef_rollout::{Job, RolloutConfig, Rollouts, Start, Unit};
 use eef_store::MemoryStore;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let corridor = Corridor {
-        length: 8,
-        n_tasks: 16,
-        max_turns: 20,
-    };
+    let corridor = Corridor { length: 8, n_tasks: 16, max_turns: 20 };
     let experts = teach(&corridor)?;
     let won = experts.iter().filter(|expert| expert.is_positive()).count();
-    println!(
-        "the teacher solves {won} of {} training tasks",
-        experts.len()
-    );
+    println!("the teacher solves {won} of {} training tasks", experts.len());
 
     let learner = TabularLearner::new("take");
     let directory = std::env::temp_dir().join(format!("eef-corridor-{}", std::process::id()));
@@ -62,11 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             );
         }
         let (before, after) = (&report.test_of_imitation.win_rate, &report.test.win_rate);
-        println!(
-            "{name}: test {:.0} % -> {:.0} %",
-            100.0 * before.mean,
-            100.0 * after.mean
-        );
+        println!("{name}: test {:.0} % -> {:.0} %", 100.0 * before.mean, 100.0 * after.mean);
     }
     Ok(std::fs::remove_dir_all(&directory)?)
 }
@@ -76,19 +65,12 @@ fn teach(corridor: &Corridor) -> Result<Vec<Arc<Trajectory>>, Box<dyn Error>> {
     let mut teacher: Vec<Box<dyn Policy>> =
         vec![Box::new(FunctionPolicy::new(|texts: &[String], _| {
             let number = |text: &str| -> usize {
-                text.rsplit(' ')
-                    .next()
-                    .and_then(|word| word.parse().ok())
-                    .unwrap_or(0)
+                text.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
             };
             let goal = texts[0].lines().next().map_or(0, number);
             let room = texts.last().map_or(0, |text| number(text));
             let stop = if goal > 2 { goal + 2 } else { goal };
-            if room < stop.min(7) {
-                "right".to_owned()
-            } else {
-                "take".to_owned()
-            }
+            if room < stop.min(7) { "right".to_owned() } else { "take".to_owned() }
         }))];
     let job = |task: eef_core::TaskId| Job {
         id: TrajectoryId::derive(&[b"teacher", task.to_string().as_bytes()]),
@@ -100,26 +82,14 @@ fn teach(corridor: &Corridor) -> Result<Vec<Arc<Trajectory>>, Box<dyn Error>> {
         sample: 0,
     };
     let jobs = corridor.tasks(Split::Train).into_iter().map(job).collect();
-    let units = [Unit {
-        key: "teach".into(),
-        jobs,
-    }];
+    let units = [Unit { key: "teach".into(), jobs }];
     let author = Author::Expert("teacher".into());
-    let config = RolloutConfig {
-        author,
-        ..RolloutConfig::default()
-    };
+    let config = RolloutConfig { author, ..RolloutConfig::default() };
     let mut experts = Vec::new();
     let rollouts = Rollouts::new(corridor, &opening, config);
-    rollouts.run(
-        "teach",
-        &mut teacher,
-        &units,
-        &Control::silent(),
-        &mut |result| {
-            experts.extend(result.trajectories.into_iter().map(Arc::new));
-            Ok(())
-        },
-    )?;
+    rollouts.run("teach", &mut teacher, &units, &Control::silent(), &mut |result| {
+        experts.extend(result.trajectories.into_iter().map(Arc::new));
+        Ok(())
+    })?;
     Ok(experts)
 }
