@@ -1,5 +1,6 @@
 //! Tunes LLM agents by exploring expert failures: arguments, configuration, wiring and progress.
 //! Everything else is in the crates that this one joins.
+#![allow(rustdoc::invalid_html_tags, reason = "doc comments of arguments are help texts")]
 
 mod arguments;
 mod browsing;

@@ -1,6 +1,6 @@
 //! The vocabulary of tuning language-model agents by exploration.
 //!
-//! An environment gives a [`Task`]; a policy answers observations with actions; what comes of it is
+//! An environment gives tasks ([`TaskId`]); a policy answers observations with actions; what comes of it is
 //! a [`Trajectory`] with a [`Reward`]. The crates around this one store trajectories, choose what
 //! to train on and train; they meet here and nowhere else. There is no IO in this crate, no tensor
 //! and no file format: versioned records live with the store.
