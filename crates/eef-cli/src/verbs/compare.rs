@@ -1,9 +1,7 @@
 //! `compare`: several methods over several seeds.
 
 use clap::Args;
-use eef::Setup;
 use eef_core::Opening;
-use eef_rollout::RolloutConfig;
 use eef_store::{SqliteStore, TrajectoryStore};
 
 use super::iterate::Parts;
@@ -40,17 +38,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let run = RunDirectory::open(&context.global, &config, "compare-")?;
     let learner = Recording(wiring::learner(&config)?);
     let opening = |opening: &Opening| parts.prompt.of_opening(opening);
-    let setup = Setup {
-        environment: &parts.environment,
-        opening: &opening,
-        learner: &learner,
-        base: &parts.base,
-        experts: &parts.experts,
-        skills: &wiring::skills(),
-        fingerprint: &parts.fingerprint,
-        n_workers: wiring::n_workers(&config),
-        rollouts: RolloutConfig::default(),
-    };
+    let skills = wiring::skills();
+    let setup = parts.setup(&config, &learner, &opening, &skills);
     let seeds: Vec<u64> = (0..arguments.seeds).map(|i| config.seed.wrapping_add(i)).collect();
     let open = |directory: &std::path::Path| {
         let store = SqliteStore::open(run_directory::store_file(directory))?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use clap::Args;
-use eef::Setup;
-use eef_core::{Opening, Trajectory};
+use eef::{Setup, Skill};
+use eef_core::{Learner, Opening, Trajectory};
 use eef_rollout::RolloutConfig;
 
 use crate::config::Config;
@@ -40,17 +40,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let store = run.store()?;
     let learner = Recording(wiring::learner(&config)?);
     let opening = |opening: &Opening| parts.prompt.of_opening(opening);
-    let setup = Setup {
-        environment: &parts.environment,
-        opening: &opening,
-        learner: &learner,
-        base: &parts.base,
-        experts: &parts.experts,
-        skills: &wiring::skills(),
-        fingerprint: &parts.fingerprint,
-        n_workers: wiring::n_workers(&config),
-        rollouts: RolloutConfig::default(),
-    };
+    let skills = wiring::skills();
+    let setup = parts.setup(&config, &learner, &opening, &skills);
     let method = wiring::method(&config, &config.method.name)?;
     let settings = wiring::run_config(&config);
     let control = context.control();
@@ -88,5 +79,26 @@ impl Parts {
         let experts = experts.into_iter().map(Arc::new).collect();
         let fingerprint = wiring::fingerprint(config, &base)?;
         Ok(Self { environment, base, experts, prompt: wiring::prompt(config)?, fingerprint })
+    }
+
+    /// What a run is given.
+    pub fn setup<'a>(
+        &'a self,
+        config: &Config,
+        learner: &'a dyn Learner,
+        opening: &'a (dyn Fn(&Opening) -> String + Sync),
+        skills: &'a [Skill],
+    ) -> Setup<'a> {
+        Setup {
+            environment: &self.environment,
+            opening,
+            learner,
+            base: &self.base,
+            experts: &self.experts,
+            skills,
+            fingerprint: &self.fingerprint,
+            n_workers: wiring::n_workers(config),
+            rollouts: RolloutConfig::default(),
+        }
     }
 }
