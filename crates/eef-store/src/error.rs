@@ -59,11 +59,45 @@ pub enum StoreError {
         supported: u32,
     },
     /// Stored data is not what was written.
-    #[error("the store is damaged: {location}: {detail}")]
+    #[error(
+        "the store is damaged: {location}: {detail}; SqliteStore::repair (eef-cli repair \
+         --run-dir …) keeps what is sound"
+    )]
     Damaged {
         /// The table and row.
         location: String,
         /// What differs.
+        detail: String,
+    },
+    /// A repair was killed while the store's file was not in its place.
+    #[error(
+        "a repair of {} was interrupted, the damaged file is now {}: SqliteStore::repair \
+         (eef-cli repair --run-dir …) begins it again",
+        path.display(),
+        damaged.display()
+    )]
+    HalfRepaired {
+        /// Where the store should be.
+        path: PathBuf,
+        /// Where the damaged file is.
+        damaged: PathBuf,
+    },
+    /// A damaged store that must be left alone is open elsewhere.
+    #[error("{} is open in another program: repair it when that has ended", path.display())]
+    InUse {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// Nothing of a damaged store can be read.
+    #[error(
+        "nothing can be saved from {}: {detail}; it was left as it is: move it away, and the same \
+         command begins anew",
+        path.display()
+    )]
+    BeyondRepair {
+        /// The store's file.
+        path: PathBuf,
+        /// Why nothing can be read.
         detail: String,
     },
     /// A different trajectory is stored under the same id.
@@ -137,5 +171,13 @@ impl StoreError {
         // SQLite's reports have several lines; a message has one.
         let detail = detail.into().lines().collect::<Vec<_>>().join("; ");
         Self::Damaged { location: location.into(), detail }
+    }
+
+    /// As a line in a list of damages: without the remedy, which is the same for all.
+    pub(crate) fn finding(&self) -> String {
+        match self {
+            Self::Damaged { location, detail } => format!("{location}: {detail}"),
+            other => other.to_string(),
+        }
     }
 }

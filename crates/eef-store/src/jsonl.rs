@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use eef_core::Trajectory;
+use eef_core::{Split, Trajectory};
 use serde::Deserialize;
 
 use crate::file::write_whole;
@@ -14,23 +14,75 @@ use crate::{AppendReport, StoreError, TrajectoryStore};
 /// Writes every trajectory of a store to a JSONL file, ordered by round and id: equal stores give
 /// equal bytes. The file is complete as soon as it exists. Gives the number of trajectories.
 ///
+/// The store of a run holds rollouts on validation and test tasks, too:
+/// [`export_splits_jsonl`] writes what may be trained on.
+///
 /// # Errors
 /// [`StoreError`] where the store cannot be read or the file cannot be written.
 pub fn export_jsonl(
     store: &dyn TrajectoryStore,
     path: impl AsRef<Path>,
 ) -> Result<usize, StoreError> {
+    Ok(export_splits_jsonl(store, &Split::ALL, path)?.n_written)
+}
+
+/// As [`export_jsonl`], only the trajectories on tasks of these splits.
+///
+/// # Errors
+/// As [`export_jsonl`].
+pub fn export_splits_jsonl(
+    store: &dyn TrajectoryStore,
+    splits: &[Split],
+    path: impl AsRef<Path>,
+) -> Result<ExportReport, StoreError> {
     let path = path.as_ref();
-    let ids = store.ids()?;
-    write_whole(path, |writer| {
-        for id in &ids {
-            let trajectory = store.get(id)?.ok_or_else(|| {
-                StoreError::damaged(format!("table trajectory, row {id}"), "missing")
-            })?;
-            write_record(writer, &trajectory).map_err(StoreError::io("write", path))?;
+    write_whole(path, |writer| write_splits_jsonl(store, splits, writer, path))
+}
+
+/// Writes what [`export_jsonl`] writes to a writer such as stdout; `name` stands for it in errors.
+///
+/// # Errors
+/// As [`export_jsonl`].
+pub fn write_jsonl(
+    store: &dyn TrajectoryStore,
+    writer: &mut dyn Write,
+    name: impl AsRef<Path>,
+) -> Result<usize, StoreError> {
+    Ok(write_splits_jsonl(store, &Split::ALL, writer, name)?.n_written)
+}
+
+/// As [`write_jsonl`], only the trajectories on tasks of these splits.
+///
+/// # Errors
+/// As [`export_jsonl`].
+pub fn write_splits_jsonl(
+    store: &dyn TrajectoryStore,
+    splits: &[Split],
+    writer: &mut dyn Write,
+    name: impl AsRef<Path>,
+) -> Result<ExportReport, StoreError> {
+    let name = name.as_ref();
+    let mut report = ExportReport::default();
+    for id in store.ids()? {
+        let missing = || StoreError::damaged(format!("table trajectory, row {id}"), "missing");
+        let trajectory = store.get(&id)?.ok_or_else(missing)?;
+        if splits.contains(&trajectory.task.split()) {
+            write_record(writer, &trajectory).map_err(StoreError::io("write", name))?;
+            report.n_written += 1;
+        } else {
+            report.n_left_out += 1;
         }
-        Ok(ids.len())
-    })
+    }
+    Ok(report)
+}
+
+/// What an export of some splits did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ExportReport {
+    /// Trajectories that were written.
+    pub n_written: usize,
+    /// Trajectories on tasks of other splits.
+    pub n_left_out: usize,
 }
 
 fn write_record(writer: &mut dyn Write, trajectory: &Trajectory) -> std::io::Result<()> {

@@ -56,8 +56,12 @@ mod store;
 
 pub use checksum::Checksum;
 pub use error::StoreError;
+pub use file::write_whole;
 pub use foreign::{ForeignFormat, ForeignMessage, ForeignTrajectory, read_foreign};
-pub use jsonl::{export_jsonl, import_jsonl, read_jsonl};
+pub use jsonl::{
+    ExportReport, export_jsonl, export_splits_jsonl, import_jsonl, read_jsonl, write_jsonl,
+    write_splits_jsonl,
+};
 pub use lock::RunLock;
 pub use memory::MemoryStore;
 pub use sqlite::{RepairReport, SqliteStore, VerifyReport};

@@ -120,9 +120,12 @@ fn a_change_by_another_program_is_named_and_repaired() {
             Ok(_) => panic!("{sql}: not noticed"),
         };
         assert!(message.contains(expected), "{sql}: {message}");
+        assert!(message.contains("eef-cli repair --run-dir"), "{sql}: {message}");
         let verified = SqliteStore::open_unchecked(&path).unwrap().verify().unwrap();
         assert!(!verified.is_sound(), "{sql}");
         let report = SqliteStore::repair(&path).unwrap();
+        assert_eq!(report.damages, verified.damages, "{sql}");
+        assert!(!report.damages.iter().any(|line| line.contains("repair")), "{sql}: said once");
         assert!(report.damaged_copy.is_some_and(|copy| copy.exists()), "{sql}");
         let store = SqliteStore::open(&path).unwrap();
         assert!(store.verify().unwrap().is_sound(), "{sql}");
@@ -151,6 +154,77 @@ fn repair_restores_the_index_and_loses_nothing() {
     assert_eq!(answers(&SqliteStore::open(&path).unwrap(), &all).unwrap(), right);
     // Nothing to do a second time.
     assert_eq!(SqliteStore::repair(&path).unwrap().damaged_copy, None);
+}
+
+#[test]
+fn what_is_left_of_a_truncated_store_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sqlite");
+    let all = filled(&path);
+    let bytes = std::fs::read(&path).unwrap();
+    let mut n_saved = Vec::new();
+    for part in 1..20 {
+        let copy = folder.path().join(format!("part-{part}.sqlite"));
+        let left = &bytes[..bytes.len() * part / 20];
+        std::fs::write(&copy, left).unwrap();
+        match SqliteStore::repair(&copy) {
+            Ok(report) => {
+                assert!(report.damaged_copy.is_some_and(|copy| copy.exists()), "part {part}");
+                let store = SqliteStore::open(&copy).unwrap();
+                assert_eq!(store.n_trajectories().unwrap(), report.n_trajectories);
+                n_saved.push(report.n_trajectories);
+                // What was saved is what was written: else this would be a conflict.
+                store.append(&all).unwrap();
+            }
+            Err(StoreError::BeyondRepair { .. }) => {
+                assert!(std::fs::read(&copy).unwrap() == left, "part {part} is as it was");
+            }
+            Err(error) => panic!("part {part}: {error:?}"),
+        }
+    }
+    assert!(n_saved.iter().any(|n| *n > 0), "{n_saved:?}");
+}
+
+#[test]
+fn a_store_without_its_format_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sqlite");
+    let all = filled(&path);
+    let right = answers(&SqliteStore::open(&path).unwrap(), &all).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute("DELETE FROM meta WHERE key = 'format'", []).unwrap();
+    drop(connection);
+    assert!(matches!(SqliteStore::open(&path), Err(StoreError::Damaged { .. })));
+    let report = SqliteStore::repair(&path).unwrap();
+    assert_eq!(report.damages, ["table meta: no known format: None"]);
+    assert_eq!((report.n_trajectories, report.n_units, report.lost.len()), (40, 2, 0));
+    assert_eq!(answers(&SqliteStore::open(&path).unwrap(), &all).unwrap(), right);
+}
+
+#[test]
+fn a_store_whose_tables_are_gone_is_no_new_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sqlite");
+    filled(&path);
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The number of entries on the first page, which lists the tables.
+    bytes[103..105].fill(0);
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(StoreError::Damaged { .. })));
+    let error = SqliteStore::repair(&path).unwrap_err();
+    assert!(matches!(error, StoreError::BeyondRepair { .. }), "{error:?}");
+    assert!(error.to_string().contains("move it away"), "{error}");
+    assert!(std::fs::read(&path).unwrap() == bytes, "it is as it was");
+}
+
+#[test]
+fn there_is_nothing_to_repair_where_there_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sqlite");
+    assert!(!SqliteStore::exists(&path));
+    let error = SqliteStore::repair(&path).unwrap_err().to_string();
+    assert!(error.contains("cannot repair"), "{error}");
+    assert!(!path.exists());
 }
 
 #[test]

@@ -7,9 +7,10 @@ mod common;
 use std::path::Path;
 
 use common::{incident, random, task};
-use eef_core::{Seed, Trajectory};
+use eef_core::{Seed, Split, Trajectory};
 use eef_store::{
-    MemoryStore, SqliteStore, StoreError, TrajectoryStore, export_jsonl, import_jsonl, read_jsonl,
+    MemoryStore, SqliteStore, StoreError, TrajectoryStore, export_jsonl, export_splits_jsonl,
+    import_jsonl, read_jsonl,
 };
 use rusqlite::Connection;
 
@@ -92,6 +93,26 @@ fn exports_of_equal_stores_are_equal_and_come_back() {
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.retain(|name| name.to_string_lossy().contains("partial"));
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn an_export_of_one_split_holds_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("splits.jsonl");
+    let store = MemoryStore::new();
+    fill(&store);
+    let mut n_all = 0;
+    for split in Split::ALL {
+        let report = export_splits_jsonl(&store, &[split], &path).unwrap();
+        assert_eq!(report.n_written + report.n_left_out, 12);
+        let written = read_jsonl(&path).unwrap();
+        assert_eq!(written.len(), report.n_written);
+        assert!(!written.is_empty(), "the fixture has tasks of every split");
+        assert!(written.iter().all(|trajectory| trajectory.task.split() == split));
+        n_all += written.len();
+    }
+    assert_eq!(n_all, 12);
+    assert_eq!(export_splits_jsonl(&store, &[], &path).unwrap().n_left_out, 12);
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub(super) fn failed(doing: &'static str) -> impl Fn(Error) -> StoreError {
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
+        // Our statements are right for our tables.
+        | Error::SqlInputError { .. }
         | Error::Utf8Error(..) => damaged(doing, &source),
         _ => match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::DiskFull { doing },

@@ -34,6 +34,9 @@ impl VerifyReport {
 type OnDamage<'a> = &'a mut dyn FnMut(StoreError) -> Result<(), StoreError>;
 
 /// Fails at the first damage. Bodies are compared with their checksums but not decoded.
+///
+/// Rows and digests are read one after another and must agree: so within one transaction, here as
+/// in [`verify`].
 pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     structure(connection, &mut Err)?;
     contents(connection, &mut Err)?;
@@ -45,7 +48,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
 pub(super) fn verify(connection: &Connection) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
     let mut note = |error: StoreError| {
-        report.damages.push(error.to_string());
+        report.damages.push(error.finding());
         Ok(())
     };
     structure(connection, &mut note)?;
@@ -171,7 +174,10 @@ pub(super) fn sweep<R>(
 ) -> Result<(), StoreError> {
     // NOT INDEXED: a row that an index has lost is found, too.
     let sql = format!("SELECT {columns} FROM {table} NOT INDEXED");
-    let mut statement = connection.prepare(&sql).map_err(failed("reading a table"))?;
+    let mut statement = match connection.prepare(&sql) {
+        Ok(statement) => statement,
+        Err(error) => return each(Err(failed("finding a table")(error))),
+    };
     let mut rows = statement.query([]).map_err(failed("reading a table"))?;
     loop {
         match rows.next() {

@@ -5,8 +5,10 @@ mod digest;
 mod errors;
 mod index;
 mod maintenance;
+mod names;
 mod repair;
 mod rows;
+mod salvage;
 mod schema;
 mod units;
 
@@ -48,14 +50,14 @@ type Cache = BTreeMap<TrajectoryId, Arc<Trajectory>>;
 impl SqliteStore {
     /// Opens a store, creating it where there is none, and checks the whole file: damage is found
     /// here and not in the middle of a run. Reads the file once (a second for some 100,000
-    /// trajectories).
+    /// trajectories). Others may write to it meanwhile: one state of it is checked.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] (see [`repair`](Self::repair)), [`StoreError::NewerFormat`],
-    /// [`StoreError::NotAStore`].
+    /// [`StoreError::Damaged`] (see [`repair`](Self::repair)), [`StoreError::HalfRepaired`],
+    /// [`StoreError::NewerFormat`], [`StoreError::NotAStore`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let store = Self::open_unchecked(path)?;
-        maintenance::check(&store.lock())?;
+        store.read(maintenance::check)?;
         Ok(store)
     }
 
@@ -63,27 +65,42 @@ impl SqliteStore {
     /// What is read is still checked row by row.
     ///
     /// # Errors
-    /// [`StoreError::NewerFormat`], [`StoreError::NotAStore`], and [`StoreError::Damaged`] where
-    /// not even the tables are there.
+    /// [`StoreError::NewerFormat`], [`StoreError::NotAStore`], [`StoreError::HalfRepaired`], and
+    /// [`StoreError::Damaged`] where not even the tables are there.
     pub fn open_unchecked(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Ok(Self { connection: Mutex::new(schema::prepare(path.as_ref())?) })
+        let path = path.as_ref();
+        repair::refuse_half_done(path)?;
+        Ok(Self::of(schema::prepare(path)?))
+    }
+
+    /// Whether there is a store, or what an interrupted repair left of one.
+    pub fn exists(path: impl AsRef<Path>) -> bool {
+        let path = path.as_ref();
+        path.exists() || repair::half_done(path).is_some()
     }
 
     /// Reads every trajectory and recomputes everything that is derived; reports what differs.
+    /// Others may write meanwhile: one state of the store is verified.
     ///
     /// # Errors
     /// [`StoreError`] where the file cannot be read at all.
     pub fn verify(&self) -> Result<VerifyReport, StoreError> {
-        maintenance::verify(&self.lock())
+        self.read(maintenance::verify)
     }
 
     /// Mends a damaged store: what can be read goes into a new file with everything derived built
     /// anew, and the damaged file is kept under another name. Units that lost a trajectory are no
-    /// longer complete, so that the same command does that work again. The store must not be open.
+    /// longer complete, so that the same command does that work again.
+    ///
+    /// The new file takes the damaged one's place in one step, so a process that is killed leaves
+    /// one of the two, and repairing again is right after every failure. Programs that begin to
+    /// use the store meanwhile are kept out by a [`RunLock`](crate::RunLock) that all of them
+    /// take.
     ///
     /// # Errors
-    /// [`StoreError`] where nothing can be read, or the new file cannot be written; the store is
-    /// then as it was.
+    /// [`StoreError::InUse`] where the store is open, [`StoreError::BeyondRepair`] where nothing
+    /// can be read, [`StoreError`] where the new file cannot be written; the store is then as it
+    /// was.
     pub fn repair(path: impl AsRef<Path>) -> Result<RepairReport, StoreError> {
         repair::repair(path.as_ref())
     }
@@ -110,6 +127,10 @@ impl SqliteStore {
             .map_err(failed(doing))
     }
 
+    fn of(connection: Connection) -> Self {
+        Self { connection: Mutex::new(connection) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic inside a transaction has undone it while unwinding.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
@@ -130,15 +151,30 @@ impl SqliteStore {
         Ok(result)
     }
 
+    /// Asks several questions of one state of the store, whatever others write meanwhile.
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.lock();
+        // Deferred: it takes nothing from a writer. It ends when it is dropped, since there is
+        // nothing to commit.
+        let snapshot = connection
+            .transaction_with_behavior(TransactionBehavior::Deferred)
+            .map_err(failed("beginning to read"))?;
+        work(&snapshot)
+    }
+
     fn select(
         &self,
         condition: &str,
         parameters: impl Params,
     ) -> Result<Vec<Arc<Trajectory>>, StoreError> {
-        let connection = self.lock();
-        let rows = ids_where(&connection, condition, parameters)?;
-        let mut cache = Cache::new();
-        rows.iter().map(|id| required(&connection, id, &mut cache)).collect()
+        self.read(|snapshot| {
+            let rows = ids_where(snapshot, condition, parameters)?;
+            let mut cache = Cache::new();
+            rows.iter().map(|id| required(snapshot, id, &mut cache)).collect()
+        })
     }
 }
 
@@ -283,9 +319,10 @@ impl TrajectoryStore for SqliteStore {
     }
 
     fn unit(&self, unit_key: &str) -> Result<Option<Unit>, StoreError> {
-        let connection = self.lock();
-        let row = UnitRow::find(&connection, unit_key)?;
-        row.map(|row| row.unit(&connection)).transpose()
+        self.read(|snapshot| {
+            let row = UnitRow::find(snapshot, unit_key)?;
+            row.map(|row| row.unit(snapshot)).transpose()
+        })
     }
 
     fn incidents(&self) -> Result<Vec<Incident>, StoreError> {
@@ -293,7 +330,7 @@ impl TrajectoryStore for SqliteStore {
     }
 
     fn get(&self, id: &TrajectoryId) -> Result<Option<Arc<Trajectory>>, StoreError> {
-        load(&self.lock(), id, &mut Cache::new())
+        self.read(|snapshot| load(snapshot, id, &mut Cache::new()))
     }
 
     fn contains(&self, id: &TrajectoryId) -> Result<bool, StoreError> {

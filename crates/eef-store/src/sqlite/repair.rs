@@ -1,22 +1,32 @@
-//! Saving what can be read of a damaged store.
+//! Putting a repaired store in a damaged one's place.
+//!
+//! The repaired store is written beside the damaged one. Then the damaged file gets a second name,
+//! and the repaired one takes its first name in one step: at every moment one of the two is there.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
-use eef_core::Trajectory;
+use rusqlite::ErrorCode;
 
-use super::SqliteStore;
-use super::maintenance::sweep;
-use super::rows::{self, TokensRow, TrajectoryRow};
-use super::units::{RecordRow, UnitRow};
+use super::errors::failed;
+use super::names::{damaged_copies, fresh_name, log_name, remove_store, second_name};
+use super::{SqliteStore, maintenance, salvage, schema};
+use crate::file::sync_folder_of;
 use crate::{StoreError, TrajectoryStore};
 
 /// What [`SqliteStore::repair`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepairReport {
-    /// Trajectories that the repaired store holds.
+    /// Trajectories that the store holds now.
     pub n_trajectories: u64,
-    /// What could not be saved, a line each.
+    /// Complete units of work that it holds now.
+    pub n_units: u64,
+    /// What was damaged, a line each.
+    pub damages: Vec<String>,
+    /// What could not be saved, a line each. A row that vanished and belonged to no unit of work
+    /// is not among them: only [`damages`](Self::damages) tells.
     pub lost: Vec<String>,
     /// Where the damaged file is now; `None` where nothing was damaged and nothing was done.
     pub damaged_copy: Option<PathBuf>,
@@ -24,170 +34,162 @@ pub struct RepairReport {
 
 /// Writes all that can be read into a new file, and puts that in the damaged one's place.
 pub(super) fn repair(path: &Path) -> Result<RepairReport, StoreError> {
-    let damaged = SqliteStore::open_unchecked(path)?;
-    let verified = damaged.verify();
-    if let Ok(report) = &verified
-        && report.is_sound()
-    {
-        let n_trajectories = report.n_trajectories;
-        return Ok(RepairReport { n_trajectories, lost: Vec::new(), damaged_copy: None });
+    repair_in_steps(path, &mut || ())
+}
+
+/// The damaged file of a repair that was killed while it had been moved away and the repaired one
+/// was not in its place yet. Repairs leave no such gap today.
+pub(super) fn half_done(path: &Path) -> Option<PathBuf> {
+    if path.exists() || !fresh_name(path).exists() {
+        return None;
     }
-    let fresh_path = beside(path, "repairing");
-    remove_store(&fresh_path)?;
-    let mut lost = Vec::new();
+    damaged_copies(path).pop()
+}
+
+/// Opening the store would make an empty one in the gap.
+pub(super) fn refuse_half_done(path: &Path) -> Result<(), StoreError> {
+    match half_done(path) {
+        None => Ok(()),
+        Some(damaged) => Err(StoreError::HalfRepaired { path: path.to_path_buf(), damaged }),
+    }
+}
+
+/// Calls `between` wherever a kill leaves other files than before.
+fn repair_in_steps(path: &Path, between: &mut dyn FnMut()) -> Result<RepairReport, StoreError> {
+    if let Some(damaged) = half_done(path) {
+        put_back(&damaged, path, between)?;
+    }
+    let (damaged, mut damages) = open_alone(path)?;
+    let fresh = fresh_name(path);
+    // A new file, since nobody knows how far an earlier repair has come.
+    remove_store(&fresh)?;
+    between();
+    match damaged.verify() {
+        Ok(report) => damages.extend(report.damages),
+        Err(error) => damages.push(error.finding()),
+    }
+    if damages.is_empty() {
+        return report_of(&damaged, damages);
+    }
+    let result = replace(damaged, path, damages, between);
+    if result.is_err() {
+        // Half a store is of no use to anybody; that it cannot be removed is not the news.
+        let _ = remove_store(&fresh);
+    }
+    result
+}
+
+fn replace(
+    damaged: SqliteStore,
+    path: &Path,
+    damages: Vec<String>,
+    between: &mut dyn FnMut(),
+) -> Result<RepairReport, StoreError> {
+    let fresh_path = fresh_name(path);
     let fresh = SqliteStore::open(&fresh_path)?;
-    save(&damaged, &fresh, &mut lost)?;
-    let n_trajectories = fresh.n_trajectories()?;
-    // Closing folds the write-ahead logs into the files.
-    drop(fresh);
-    drop(damaged);
-    let damaged_copy = free_name(path);
-    for suffix in SUFFIXES {
-        let from = with_suffix(path, suffix);
-        if from.exists() {
-            let to = with_suffix(&damaged_copy, suffix);
-            std::fs::rename(&from, to).map_err(StoreError::io("rename", &from))?;
-        }
+    between();
+    let lost = salvage::save(&damaged, &fresh)?;
+    if fresh.is_empty()? {
+        // The first of them; the others may be as many as there are rows.
+        let detail = damages.into_iter().next().unwrap_or_default();
+        return Err(StoreError::BeyondRepair { path: path.to_path_buf(), detail });
     }
+    between();
+    fresh.read(maintenance::check)?;
+    let report = report_of(&fresh, damages)?;
+    close_folded(fresh, &fresh_path)?;
+    between();
+    // A log that stayed would be replayed over the new file.
+    close_folded(damaged, path)?;
+    between();
+    let damaged_copy = second_name(path)?;
+    between();
     std::fs::rename(&fresh_path, path).map_err(StoreError::io("rename", &fresh_path))?;
-    crate::file::sync_folder_of(path)?;
-    Ok(RepairReport { n_trajectories, lost, damaged_copy: Some(damaged_copy) })
+    sync_folder_of(path)?;
+    between();
+    Ok(RepairReport { lost, damaged_copy: Some(damaged_copy), ..report })
 }
 
-/// The file and what SQLite keeps beside it.
-const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+fn report_of(store: &SqliteStore, damages: Vec<String>) -> Result<RepairReport, StoreError> {
+    let n_units: i64 = schema::integer(&store.lock(), "SELECT count(*) FROM unit")
+        .map_err(failed("counting units"))?;
+    Ok(RepairReport {
+        n_trajectories: store.n_trajectories()?,
+        n_units: n_units.cast_unsigned(),
+        damages,
+        lost: Vec::new(),
+        damaged_copy: None,
+    })
+}
 
-fn save(
-    damaged: &SqliteStore,
-    fresh: &SqliteStore,
-    lost: &mut Vec<String>,
-) -> Result<(), StoreError> {
-    let connection = damaged.lock();
-    let mut trajectories = BTreeMap::new();
-    sweep(&connection, "trajectory", rows::COLUMNS, TrajectoryRow::read, |row| {
-        keep(row.and_then(TrajectoryRow::verified), |row| row.id, &mut trajectories, lost);
-        Ok(())
+impl SqliteStore {
+    /// Whether nothing was ever added.
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        let n_rows = "SELECT (SELECT count(*) FROM trajectory) + (SELECT count(*) FROM unit)
+                      + (SELECT count(*) FROM record)";
+        Ok(schema::integer(&self.lock(), n_rows).map_err(failed("counting rows"))? == 0)
+    }
+}
+
+/// Gives a damaged file its place again. Its log goes first: the other way round a kill could
+/// leave the file without it.
+fn put_back(damaged: &Path, path: &Path, between: &mut dyn FnMut()) -> Result<(), StoreError> {
+    for (from, to) in [(log_name(damaged), log_name(path)), (damaged.to_path_buf(), path.into())] {
+        if from.exists() {
+            std::fs::rename(&from, &to).map_err(StoreError::io("rename", &from))?;
+            between();
+        }
+    }
+    sync_folder_of(path)
+}
+
+/// Opens a damaged store and keeps everybody else out of it; gives what is damaged so badly that
+/// the store cannot be opened as others are.
+fn open_alone(path: &Path) -> Result<(SqliteStore, Vec<String>), StoreError> {
+    if !path.exists() {
+        let absent = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(StoreError::io("repair", path)(absent));
+    }
+    let mut damages = Vec::new();
+    let connection = match schema::prepare_alone(path, false) {
+        Err(error @ StoreError::Damaged { .. }) => {
+            damages.push(error.finding());
+            schema::prepare_alone(path, true)
+        }
+        other => other,
+    };
+    let connection = connection.map_err(|error| match error {
+        StoreError::Sqlite { source, .. } if is_busy(&source) => {
+            StoreError::InUse { path: path.to_path_buf() }
+        }
+        // What is damaged here keeps everything else from being read.
+        StoreError::Damaged { .. } => {
+            StoreError::BeyondRepair { path: path.to_path_buf(), detail: error.finding() }
+        }
+        other => other,
     })?;
-    let mut tokens = BTreeMap::new();
-    sweep(&connection, "tokens", TokensRow::COLUMNS, TokensRow::read, |row| {
-        keep(row.and_then(TokensRow::verified), |row| row.id, &mut tokens, lost);
-        Ok(())
-    })?;
-    let mut decoded = Decoded { rows: &trajectories, tokens: &tokens, done: BTreeMap::new() };
-    for id in trajectories.keys() {
-        if let Err(error) = decoded.trajectory(id) {
-            lost.push(error.to_string());
-        }
-    }
-    let decoded = decoded.done;
-    // Parents first, so that what grew from them is stored as a difference.
-    let mut saved: Vec<&Trajectory> = decoded.values().collect();
-    saved.sort_by_key(|trajectory| (trajectory.origin.round(), trajectory.id));
-    for batch in saved.chunks(256) {
-        fresh.append(&batch.iter().copied().cloned().collect::<Vec<_>>())?;
-    }
-    let mut units = BTreeMap::new();
-    sweep(&connection, "unit", UnitRow::COLUMNS, UnitRow::read, |row| {
-        keep(row.and_then(UnitRow::verified), |row| row.key.clone(), &mut units, lost);
-        Ok(())
-    })?;
-    for row in units.values() {
-        let unit = match row.unit(&connection) {
-            Ok(unit) => unit,
-            Err(error) => {
-                lost.push(error.to_string());
-                continue;
-            }
-        };
-        let members: Option<Vec<Trajectory>> =
-            unit.trajectories.iter().map(|id| decoded.get(id.as_bytes()).cloned()).collect();
-        match members {
-            Some(members) => {
-                fresh.append_unit(&row.key, &members, &unit.incidents)?;
-            }
-            None => lost.push(format!("{}: a trajectory of it is lost", row.location())),
-        }
-    }
-    let mut records = BTreeMap::new();
-    sweep(&connection, "record", RecordRow::COLUMNS, RecordRow::read, |row| {
-        keep(row.and_then(RecordRow::verified), |row| row.key.clone(), &mut records, lost);
-        Ok(())
-    })?;
-    records.values().try_for_each(|row| fresh.put_record(&row.key, &row.bytes))
+    Ok((SqliteStore::of(connection), damages))
 }
 
-fn keep<K: Ord, R>(
-    row: Result<R, StoreError>,
-    key: impl Fn(&R) -> K,
-    kept: &mut BTreeMap<K, R>,
-    lost: &mut Vec<String>,
-) {
-    match row {
-        Ok(row) => {
-            kept.insert(key(&row), row);
-        }
-        Err(error) => lost.push(error.to_string()),
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Moves a store's log into its file and closes it: from then on the file is all of it.
+fn close_folded(store: SqliteStore, path: &Path) -> Result<(), StoreError> {
+    let doing = "closing a store";
+    let connection =
+        store.connection.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .map_err(failed(doing))?;
+    connection.close().map_err(|(_, error)| failed(doing)(error))?;
+    match std::fs::metadata(log_name(path)) {
+        // Somebody opened it the moment before.
+        Ok(log) if log.len() > 0 => return Err(StoreError::InUse { path: path.to_path_buf() }),
+        _ => {}
     }
-}
-
-/// Trajectories put together from rows alone: the file's indexes may be damaged.
-struct Decoded<'a> {
-    rows: &'a BTreeMap<[u8; 16], TrajectoryRow>,
-    tokens: &'a BTreeMap<[u8; 16], TokensRow>,
-    done: BTreeMap<[u8; 16], Trajectory>,
-}
-
-impl Decoded<'_> {
-    /// Puts one together, its ancestors first.
-    fn trajectory(&mut self, id: &[u8; 16]) -> Result<(), StoreError> {
-        let mut descent: Vec<&TrajectoryRow> = Vec::new();
-        let mut next = Some(*id);
-        while let Some(id) = next.filter(|id| !self.done.contains_key(id)) {
-            let Some(row) = self.rows.get(&id) else { break };
-            if descent.iter().any(|child| child.id == id) {
-                return Err(StoreError::damaged(row.location(), "it is its own ancestor"));
-            }
-            descent.push(row);
-            next = row.n_shared.and(row.parent);
-        }
-        while let Some(row) = descent.pop() {
-            let parent = row.parent.and_then(|parent| self.done.get(&parent));
-            let trajectory = row.decode(self.tokens.get(&row.id), parent)?;
-            self.done.insert(row.id, trajectory);
-        }
-        Ok(())
-    }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-fn beside(path: &Path, word: &str) -> PathBuf {
-    with_suffix(path, &format!(".{word}"))
-}
-
-fn free_name(path: &Path) -> PathBuf {
-    let mut name = beside(path, "damaged");
-    let mut number = 2;
-    while name.exists() {
-        name = beside(path, &format!("damaged-{number}"));
-        number += 1;
-    }
-    name
-}
-
-fn remove_store(path: &Path) -> Result<(), StoreError> {
-    for suffix in SUFFIXES {
-        let path = with_suffix(path, suffix);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::io("remove", &path)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    let file = std::fs::File::open(path).map_err(StoreError::io("open", path))?;
+    file.sync_all().map_err(StoreError::io("sync", path))
 }

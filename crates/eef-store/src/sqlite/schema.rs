@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::errors::failed;
 use crate::StoreError;
@@ -90,31 +90,66 @@ CREATE TABLE record (
 /// program understands. Contents are checked elsewhere.
 pub(super) fn prepare(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path).map_err(failed("opening the store"))?;
+    if prepared(&connection, path)? == 0 {
+        return create(connection, path);
+    }
+    check_format(&connection, path)?;
+    Ok(connection)
+}
+
+/// As [`prepare`], for a file that is there, and keeps everybody else out of it.
+///
+/// `leniently`, the file may have lost its end, its format's number or a table: what is left is
+/// read. Rows that a damaged definition garbles do not match their checksums.
+pub(super) fn prepare_alone(path: &Path, leniently: bool) -> Result<Connection, StoreError> {
+    let doing = "locking the store";
+    let flags = OpenFlags::default().difference(OpenFlags::SQLITE_OPEN_CREATE);
+    let connection = Connection::open_with_flags(path, flags).map_err(failed(doing))?;
+    connection.busy_timeout(std::time::Duration::from_secs(1)).map_err(failed(doing))?;
+    // Whoever has a store open holds a shared lock of its file. This connection takes the
+    // exclusive one when it first reads, and holds it until it is closed.
+    connection
+        .pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
+        .map_err(failed(doing))?;
+    if leniently {
+        // SQLite's leave to read a file that is shorter than its header says.
+        connection.pragma_update(None, "writable_schema", "ON").map_err(failed(doing))?;
+    }
+    if prepared(&connection, path)? == 0 {
+        return create(connection, path);
+    }
+    match check_format(&connection, path) {
+        Err(StoreError::Damaged { .. }) if leniently => Ok(connection),
+        other => other.map(|()| connection),
+    }
+}
+
+/// Configures a connection to one of our files, or to an empty one; gives the number of tables and
+/// indexes. Nothing is written before the file is known to be ours.
+fn prepared(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let not_ours = |reason: &str| StoreError::NotAStore {
         path: path.to_path_buf(),
         reason: reason.to_owned(),
     };
-    // Nothing is written before the file is known to be ours.
-    let n_objects =
-        integer(&connection, "SELECT count(*) FROM sqlite_master").map_err(|error| {
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
-                not_ours("it is no SQLite database, or its header is damaged")
-            } else {
-                failed("reading the store's tables")(error)
-            }
-        })?;
-    let application = integer(&connection, "PRAGMA application_id")
-        .map_err(failed("reading the store's header"))?;
-    if n_objects > 0 && application != i64::from(APPLICATION_ID) {
-        return Err(not_ours("it is another program's SQLite database"));
+    let doing = "reading the store's header";
+    // Two questions to one state of the file: another process may be creating the tables.
+    let snapshot = connection.unchecked_transaction().map_err(failed(doing))?;
+    let n_objects = integer(&snapshot, "SELECT count(*) FROM sqlite_master").map_err(|error| {
+        if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) {
+            not_ours("it is no SQLite database, or its header is damaged")
+        } else {
+            failed("reading the store's tables")(error)
+        }
+    })?;
+    let application = integer(&snapshot, "PRAGMA application_id").map_err(failed(doing))?;
+    drop(snapshot);
+    match (n_objects, application == i64::from(APPLICATION_ID)) {
+        (0, true) => return Err(StoreError::damaged("table definitions", "they are gone")),
+        (1.., false) => return Err(not_ours("it is another program's SQLite database")),
+        _ => {}
     }
-    configure(&connection).map_err(failed("configuring the store"))?;
-    if n_objects == 0 {
-        create(connection, path)
-    } else {
-        check_format(&connection, path)?;
-        Ok(connection)
-    }
+    configure(connection).map_err(failed("configuring the store"))?;
+    Ok(n_objects)
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -153,23 +188,30 @@ fn create(mut connection: Connection, path: &Path) -> Result<Connection, StoreEr
     Ok(connection)
 }
 
+/// Whether this program understands the file.
 fn check_format(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let doing = "reading the store's format";
     let found: Option<u32> = connection
         .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
         .optional()
-        .map_err(failed(doing))?;
+        .map_err(|error| match error.sqlite_error_code() {
+            // "No such table": the file was found to be ours.
+            Some(ErrorCode::Unknown) => StoreError::damaged("table meta", error.to_string()),
+            _ => failed(doing)(error),
+        })?;
     match found {
-        Some(FORMAT) => {}
+        Some(FORMAT) => check_definitions(connection),
         Some(found) if found > FORMAT => {
             let location = path.display().to_string();
-            return Err(StoreError::NewerFormat { location, found, supported: FORMAT });
+            Err(StoreError::NewerFormat { location, found, supported: FORMAT })
         }
-        other => {
-            return Err(StoreError::damaged("table meta", format!("no known format: {other:?}")));
-        }
+        other => Err(StoreError::damaged("table meta", format!("no known format: {other:?}"))),
     }
-    // A flipped bit in a table's definition would change what its columns mean.
+}
+
+/// A flipped bit in a table's definition would change what its columns mean.
+fn check_definitions(connection: &Connection) -> Result<(), StoreError> {
+    let doing = "reading the store's tables";
     let pristine = Connection::open_in_memory().map_err(failed(doing))?;
     pristine.execute_batch(TABLES).map_err(failed(doing))?;
     if definitions(connection)? != definitions(&pristine)? {
@@ -192,6 +234,6 @@ fn definitions(connection: &Connection) -> Result<Vec<(String, String, String)>,
     rows.collect::<rusqlite::Result<_>>().map_err(failed(doing))
 }
 
-fn integer(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+pub(super) fn integer(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
     connection.query_row(sql, [], |row| row.get(0))
 }
