@@ -42,6 +42,9 @@ pub struct BpeTraining {
     /// Boilerplate that becomes one token wherever it stands, and is ordinary text otherwise:
     /// ASCII, such as `\n[button] `.
     pub added_tokens: Vec<String>,
+    /// Words that become one token where they stand alone, not within others: ASCII, such as a
+    /// product number. What is one token is copied in one step.
+    pub added_words: Vec<String>,
     /// Control tokens, such as `<|end|>`, which no text can produce.
     pub special_tokens: Vec<String>,
     /// A pair must be seen this often to be merged.
@@ -53,6 +56,7 @@ impl Default for BpeTraining {
         Self {
             vocabulary_size: 1_024,
             added_tokens: Vec::new(),
+            added_words: Vec::new(),
             special_tokens: vec!["<|assistant|>".to_owned(), "<|end|>".to_owned()],
             min_frequency: 2,
         }
@@ -66,8 +70,8 @@ impl Default for BpeTraining {
 /// `decode(encode(x)) == x`.
 ///
 /// # Errors
-/// [`ChatError::Training`] where the vocabulary has no room for the bytes, or an added token is
-/// empty, repeated or not ASCII.
+/// [`ChatError::Training`] where the vocabulary has no room for the bytes, an added or control
+/// token is empty, repeated or not ASCII, or a control token is a single character.
 pub fn train_bpe(
     texts: impl Iterator<Item = String>,
     config: &BpeTraining,
@@ -92,7 +96,11 @@ fn starting_tokens(config: &BpeTraining) -> Result<Vec<String>, ChatError> {
         tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
     let mut tokens: Vec<String> =
-        config.special_tokens.iter().chain(&config.added_tokens).cloned().collect();
+        [&config.special_tokens, &config.added_tokens, &config.added_words]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
     let mut seen = BTreeSet::new();
     for token in &tokens {
         // Decoding reads tokens as byte-level characters; only for ASCII is that the same text.
@@ -101,6 +109,12 @@ fn starting_tokens(config: &BpeTraining) -> Result<Vec<String>, ChatError> {
                 format!("token {token:?} is empty, repeated or not ASCII: give it once, in ASCII");
             return Err(ChatError::Training { message });
         }
+    }
+    // Its character would have no token of its own, and every text with it would hold the control.
+    if let Some(token) = config.special_tokens.iter().find(|token| token.len() == 1) {
+        let message =
+            format!("control token {token:?} is a single character: give it a name, as in <|end|>");
+        return Err(ChatError::Training { message });
     }
     let alphabet: Vec<String> =
         alphabet.into_iter().map(String::from).filter(|byte| !seen.contains(byte)).collect();
@@ -145,6 +159,11 @@ fn build(
         .added_tokens
         .iter()
         .map(|token| AddedToken::from(token.clone(), false).normalized(false));
+    let words = config
+        .added_words
+        .iter()
+        .map(|word| AddedToken::from(word.clone(), false).normalized(false).single_word(true));
+    let added = added.chain(words);
     tokenizer.add_special_tokens(special.collect::<Vec<_>>()).map_err(|error| failed(&*error))?;
     tokenizer.add_tokens(added.collect::<Vec<_>>()).map_err(|error| failed(&*error))?;
     tokenizer.set_encode_special_tokens(true);
@@ -180,8 +199,13 @@ fn learn_merges(
     tokens: &mut Vec<String>,
     config: &BpeTraining,
 ) -> Vec<(String, String)> {
-    let mut id_of: BTreeMap<String, u32> =
-        tokens.iter().enumerate().map(|(id, token)| (token.clone(), id as u32)).collect();
+    // Control tokens are left out, here and below: no merge may lead to one.
+    let mut id_of: BTreeMap<String, u32> = tokens
+        .iter()
+        .enumerate()
+        .skip(config.special_tokens.len())
+        .map(|(id, token)| (token.clone(), id as u32))
+        .collect();
     let mut words: Vec<(Vec<u32>, u64)> = counts
         .iter()
         .map(|(word, count)| {
@@ -208,6 +232,10 @@ fn learn_merges(
         }
         let (left, right) = (tokens[pair.0 as usize].clone(), tokens[pair.1 as usize].clone());
         let merged = format!("{left}{right}");
+        if config.special_tokens.contains(&merged) {
+            pairs.remove(&pair);
+            continue;
+        }
         let id = *id_of.entry(merged.clone()).or_insert_with(|| {
             tokens.push(merged);
             tokens.len() as u32 - 1
@@ -315,6 +343,27 @@ mod tests {
             ..BpeTraining::default()
         };
         assert!(train_bpe(std::iter::empty(), &twice).is_err());
+    }
+
+    #[test]
+    fn a_control_token_is_never_learned_from_texts() {
+        let config = BpeTraining {
+            vocabulary_size: 300,
+            special_tokens: vec!["###".to_owned(), "<|end|>".to_owned(), "ab".to_owned()],
+            ..BpeTraining::default()
+        };
+        let text = "### ab ### abc #### <|end|>".to_owned();
+        let json = train_bpe(std::iter::repeat_n(text.clone(), 8), &config).unwrap();
+        let tokenizer = Tokenizer::from_bytes(json).unwrap();
+        let ids = tokenizer.encode(&text).unwrap();
+        assert!(ids.iter().all(|id| *id > 2), "{ids:?}");
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+        // The pieces that are not control tokens were learned all the same.
+        assert_eq!(tokenizer.encode("##").unwrap().len(), 1);
+
+        let single = BpeTraining { special_tokens: vec!["#".to_owned()], ..config };
+        let error = train_bpe(std::iter::empty(), &single).unwrap_err();
+        assert!(error.to_string().contains("\"#\" is a single character"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use eef_core::{Message, Role};
 
+use crate::tokenizer::{Before, Part};
 use crate::{ChatError, ChatTemplate, Tokenizer};
 
 /// Encodes messages with one tokenizer and one template.
@@ -16,9 +17,8 @@ pub struct Encoder {
     tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     begin: Vec<u32>,
-    user_prefix: Vec<u32>,
-    user_suffix: Vec<u32>,
-    reply_prefix: Vec<u32>,
+    /// What it is depends on what stands before: one for each [`Before`].
+    reply_prefix: [Vec<u32>; 3],
     reply_end: u32,
     reply_gap: Vec<u32>,
 }
@@ -70,23 +70,26 @@ impl Encoder {
     /// Joins a tokenizer and a template.
     ///
     /// # Errors
-    /// [`ChatError::EndOfTurn`] where the template's end of turn is not one token.
+    /// [`ChatError::EndOfTurn`] where the template's end of turn is not one special token;
+    /// [`ChatError::UnknownControlToken`] and [`ChatError::SpeltControlToken`] where a control
+    /// token of the template is not one, or is one that texts can produce.
     pub fn new(tokenizer: Arc<Tokenizer>, template: ChatTemplate) -> Result<Self, ChatError> {
-        let end = tokenizer.encode_with_special(&template.reply_end)?;
-        let [reply_end] = end[..] else {
+        template.check(&tokenizer)?;
+        let Some(("", (_, reply_end), "")) = tokenizer.split_at_control(&template.reply_end) else {
             return Err(ChatError::EndOfTurn {
+                n_tokens: tokenizer.encode_with_special(&template.reply_end)?.len(),
                 template: template.name,
                 end: template.reply_end,
-                n_tokens: end.len(),
             });
         };
+        let after = |before, text| tokenizer.encode_parts(before, &[Part::Template(text)]);
+        let [nothing, control, text] =
+            Before::ALL.map(|before| after(before, &template.reply_prefix));
         Ok(Self {
-            begin: tokenizer.encode_with_special(&template.begin)?,
-            user_prefix: tokenizer.encode_with_special(&template.user_prefix)?,
-            user_suffix: tokenizer.encode_with_special(&template.user_suffix)?,
-            reply_prefix: tokenizer.encode_with_special(&template.reply_prefix)?,
+            begin: after(Before::Nothing, &template.begin)?,
+            reply_prefix: [nothing?, control?, text?],
             reply_end,
-            reply_gap: tokenizer.encode_with_special(&template.reply_gap)?,
+            reply_gap: after(Before::Control, &template.reply_gap)?,
             tokenizer,
             template,
         })
@@ -129,9 +132,12 @@ impl Encoder {
             Role::User => {
                 self.end_turn(conversation);
                 let ids = &mut conversation.token_ids;
-                ids.extend(&self.user_prefix);
-                ids.extend(self.tokenizer.encode(&message.text)?);
-                ids.extend(&self.user_suffix);
+                let parts = [
+                    Part::Template(&self.template.user_prefix),
+                    Part::Text(&message.text),
+                    Part::Template(&self.template.user_suffix),
+                ];
+                ids.extend(self.tokenizer.encode_parts(self.tokenizer.before(ids), &parts)?);
                 conversation.state = State::Listening;
             }
             Role::Assistant => {
@@ -142,8 +148,11 @@ impl Encoder {
                         conversation.token_ids.extend(&sampled.ids);
                     }
                     _ => {
-                        conversation.token_ids.extend(self.tokenizer.encode(&message.text)?);
-                        conversation.token_ids.push(self.reply_end);
+                        let ids = &mut conversation.token_ids;
+                        let before = self.tokenizer.before(ids);
+                        let parts = [Part::Text(&message.text)];
+                        ids.extend(self.tokenizer.encode_parts(before, &parts)?);
+                        ids.push(self.reply_end);
                     }
                 }
                 let ended = conversation.token_ids[start..].last() == Some(&self.reply_end);
@@ -158,7 +167,8 @@ impl Encoder {
     pub fn begin_reply(&self, conversation: &mut Conversation) {
         if conversation.state != State::Replying {
             self.end_turn(conversation);
-            conversation.token_ids.extend(&self.reply_prefix);
+            let before = self.tokenizer.before(&conversation.token_ids);
+            conversation.token_ids.extend(&self.reply_prefix[before as usize]);
             conversation.state = State::Replying;
         }
     }
@@ -177,9 +187,10 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use eef_core::SampledTokens;
+    use serde_json::Value;
 
     use super::*;
-    use crate::testing::tiny_encoder;
+    use crate::testing::{sentence_piece, tiny_encoder};
 
     #[test]
     fn a_reply_that_was_cut_off_is_closed_by_the_next_message() {
@@ -210,10 +221,43 @@ mod tests {
         assert_eq!(one.token_ids().last(), Some(&encoder.stop_token()));
     }
 
+    fn refusal(template: ChatTemplate) -> String {
+        Encoder::new(tiny_encoder().tokenizer().clone(), template).unwrap_err().to_string()
+    }
+
     #[test]
-    fn an_end_of_turn_of_several_tokens_is_refused() {
-        let template = ChatTemplate { reply_end: "the end".to_owned(), ..ChatTemplate::compact() };
-        let error = Encoder::new(tiny_encoder().tokenizer().clone(), template).unwrap_err();
-        assert!(error.to_string().contains("expected one"), "{error}");
+    fn an_end_of_turn_that_texts_can_hold_is_refused() {
+        for (end, n_tokens) in [("search[", 1), ("<|end|><|end|>", 2), ("<|end|>.", 2)] {
+            let template = ChatTemplate { reply_end: end.to_owned(), ..ChatTemplate::compact() };
+            let message = refusal(template);
+            let expected = format!("{end:?} ({n_tokens} tokens) is not one special token");
+            assert!(message.contains(&expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_control_token_is_refused() {
+        let template = ChatTemplate {
+            user_prefix: "<|assistant|>\n<|im_strt|>user\n".to_owned(),
+            ..ChatTemplate::compact()
+        };
+        insta::assert_snapshot!(refusal(template), @r#"template `compact`, user_prefix: "<|im_strt|>" is no special token of the tokenizer and would be spelt in characters; write in eef_chat.json what tokenizer.json has as `special`"#);
+        let template = ChatTemplate { begin: "<s>".to_owned(), ..ChatTemplate::compact() };
+        let message = refusal(template);
+        assert!(message.contains("begin: \"<s>\" is no special token"), "{message}");
+        // What only looks a little like one is text.
+        let template =
+            ChatTemplate { begin: "a <b> | <c/> |>".to_owned(), ..ChatTemplate::compact() };
+        assert!(Encoder::new(tiny_encoder().tokenizer().clone(), template).is_ok());
+    }
+
+    #[test]
+    fn a_control_token_that_a_page_can_spell_is_refused() {
+        let bytes = sentence_piece(&Value::Null, &Value::Null);
+        let mut json: Value = serde_json::from_slice(&bytes).unwrap();
+        json["model"]["ignore_merges"] = true.into();
+        let tokenizer = Tokenizer::from_bytes(serde_json::to_vec(&json).unwrap()).unwrap();
+        let error = Encoder::new(Arc::new(tokenizer), ChatTemplate::mistral()).unwrap_err();
+        assert!(matches!(error, ChatError::SpeltControlToken { field: "begin", .. }), "{error}");
     }
 }

@@ -27,6 +27,14 @@ pub enum ChatError {
         /// What the parser said.
         message: String,
     },
+    /// A `tokenizer.json` that this program would use wrongly.
+    #[error("{from} cannot be used to append message after message: {message}; use another one")]
+    UnsupportedTokenizer {
+        /// Where it came from: a path, or `the given bytes`.
+        from: String,
+        /// What stands in the way, and what was expected.
+        message: String,
+    },
     /// The tokenizer failed on a text.
     #[error("the tokenizer cannot {doing}: {message}")]
     Tokenizer {
@@ -49,18 +57,46 @@ pub enum ChatError {
         /// What is wrong, and what was expected.
         message: String,
     },
-    /// A template's end-of-turn text is not one token of the tokenizer.
+    /// A template's end-of-turn text is not one special token of the tokenizer.
     #[error(
-        "template `{template}` does not fit the tokenizer: its end of turn {end:?} is \
-         {n_tokens} tokens, expected one; choose another template in eef_chat.json"
+        "template `{template}` does not fit the tokenizer: its end of turn {end:?} ({n_tokens} \
+         tokens) is not one special token, which no text can produce; choose another template in \
+         eef_chat.json"
     )]
     EndOfTurn {
         /// The template's name.
         template: String,
-        /// The text that should be one token.
+        /// The text that should be one special token.
         end: String,
-        /// How many it is.
+        /// How many tokens it is.
         n_tokens: usize,
+    },
+    /// A template names a control token that the tokenizer does not have.
+    #[error(
+        "template `{template}`, {field}: {token:?} is no special token of the tokenizer and would \
+         be spelt in characters; write in eef_chat.json what tokenizer.json has as `special`"
+    )]
+    UnknownControlToken {
+        /// The template's name.
+        template: String,
+        /// The template's field.
+        field: &'static str,
+        /// What looks like a control token.
+        token: String,
+    },
+    /// A text that consists of a control token's name gives the token, so that any page could.
+    #[error(
+        "template `{template}`, {field}: the tokenizer gives its special token {token:?} for the \
+         same characters in a text, so that a page could end or begin a turn; use a tokenizer \
+         whose merges do not produce it"
+    )]
+    SpeltControlToken {
+        /// The template's name.
+        template: String,
+        /// The template's field.
+        field: &'static str,
+        /// The control token.
+        token: String,
     },
     /// None of the known templates fits the tokenizer.
     #[error(
@@ -102,8 +138,9 @@ pub enum ChatError {
     },
     /// An example does not fit the context.
     #[error(
-        "trajectory {trajectory} is {n_tokens} tokens, the context holds {limit}: raise the context \
-         length or drop the trajectory (nothing is cut silently)"
+        "trajectory {trajectory} is {n_tokens} tokens, the context holds {limit}: use a shorter \
+         prompt or a model with a longer context, raise the context length where it was set below \
+         the model's own, or drop the trajectory (nothing is cut silently)"
     )]
     TooLong {
         /// Which trajectory.

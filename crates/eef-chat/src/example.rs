@@ -93,6 +93,23 @@ impl Example {
         Ok(Self { token_ids: conversation.token_ids().to_vec(), loss_mask })
     }
 
+    /// A conversation of which every reply is trained, its end-of-turn tokens included.
+    ///
+    /// # Errors
+    /// [`ChatError::InvalidMask`] where there is no reply.
+    pub fn of_replies(encoder: &Encoder, messages: &[Message]) -> Result<Self, ChatError> {
+        let mut conversation = encoder.start();
+        for message in messages {
+            encoder.push(&mut conversation, message)?;
+        }
+        let mut trained = vec![false; conversation.len()];
+        for reply in conversation.replies() {
+            trained[reply.clone()].fill(true);
+        }
+        let loss_mask = LossMask::new(trained)?;
+        Ok(Self { token_ids: conversation.token_ids().to_vec(), loss_mask })
+    }
+
     /// A conversation of which every token is trained, a user's too (but the first, which nothing
     /// predicts): for pre-training a base model.
     ///

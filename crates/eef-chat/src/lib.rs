@@ -5,10 +5,10 @@
 //! those that are trained. No other crate turns text into ids.
 //!
 //! The decision behind it: **an episode is one growing sequence of tokens.** Each message is
-//! encoded by itself and appended, and what a policy sampled stays in the sequence verbatim. So a
-//! generator's cache goes on from turn to turn, masks are spans and not guesses made by matching
-//! text, and training sees exactly the ids that the policy had in its context, because both go
-//! through [`Encoder::push`].
+//! encoded with what its template puts around it and appended, and what a policy sampled stays in
+//! the sequence verbatim. So a generator's cache goes on from turn to turn, masks are spans and not
+//! guesses made by matching text, and training sees exactly the ids that the policy had in its
+//! context, because both go through [`Encoder::push`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -36,6 +36,7 @@ mod bpe;
 mod conversation;
 mod error;
 mod example;
+mod leading_space;
 mod prompt;
 mod template;
 #[cfg(test)]
@@ -50,3 +51,8 @@ pub use example::{Example, LossMask, messages_of};
 pub use prompt::PromptTemplate;
 pub use template::{ChatTemplate, PRESETS, TEMPLATE_FILE};
 pub use tokenizer::Tokenizer;
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -13,9 +13,10 @@ const VERSION: u32 = 1;
 
 /// What stands around messages, in texts whose control tokens are written by name.
 ///
-/// A conversation is encoded segment by segment, so that it only ever grows: text before a reply
-/// never changes because of what comes after. Templates that rewrite history (that drop earlier
-/// thoughts, for example) cannot be expressed, on purpose.
+/// A conversation is encoded message by message, so that it only ever grows: text before a reply
+/// never changes because of what comes after, and no token reaches from the prompt into the reply.
+/// Templates that rewrite history (that drop earlier thoughts, for example) cannot be expressed, on
+/// purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatTemplate {
@@ -29,7 +30,7 @@ pub struct ChatTemplate {
     pub user_suffix: String,
     /// Before a reply: the last thing that the model reads before it samples.
     pub reply_prefix: String,
-    /// Ends a reply. One token: the model samples it, and it is trained.
+    /// Ends a reply. One special token: the model samples it, it is trained, and no text spells it.
     pub reply_end: String,
     /// Between a reply's end and the next message.
     pub reply_gap: String,
@@ -138,6 +139,40 @@ impl ChatTemplate {
         }
     }
 
+    /// Checks that what looks like a control token is one, and that no text can spell it.
+    pub(crate) fn check(&self, tokenizer: &Tokenizer) -> Result<(), ChatError> {
+        let fields = [
+            ("begin", &self.begin),
+            ("user_prefix", &self.user_prefix),
+            ("user_suffix", &self.user_suffix),
+            ("reply_prefix", &self.reply_prefix),
+            ("reply_end", &self.reply_end),
+            ("reply_gap", &self.reply_gap),
+        ];
+        for (field, text) in fields {
+            let template = || self.name.clone();
+            let unknown = |text: &str| match control_name(text) {
+                Some(token) => Err(ChatError::UnknownControlToken {
+                    template: template(),
+                    field,
+                    token: token.to_owned(),
+                }),
+                None => Ok(()),
+            };
+            let mut rest = text.as_str();
+            while let Some((plain, (token, id), after)) = tokenizer.split_at_control(rest) {
+                unknown(plain)?;
+                if tokenizer.can_be_spelt(token, id)? {
+                    let (template, token) = (template(), token.to_owned());
+                    return Err(ChatError::SpeltControlToken { template, field, token });
+                }
+                rest = after;
+            }
+            unknown(rest)?;
+        }
+        Ok(())
+    }
+
     fn parse(bytes: &[u8], path: &Path) -> Result<Self, ChatError> {
         let invalid = |message: String| ChatError::InvalidTemplate { path: path.into(), message };
         let value: serde_json::Value =
@@ -176,6 +211,21 @@ impl ChatTemplate {
             source,
         })
     }
+}
+
+/// Control tokens' names that are not in bars.
+const CONTROL_NAMES: [&str; 8] =
+    ["<s>", "</s>", "<bos>", "<eos>", "<pad>", "<unk>", "<start_of_turn>", "<end_of_turn>"];
+
+/// The first part of a text that looks like a control token's name.
+fn control_name(text: &str) -> Option<&str> {
+    let in_bars = [("<|", "|>"), ("<｜", "｜>")].into_iter().find_map(|(open, close)| {
+        let start = text.find(open)?;
+        let inside = start + open.len();
+        let end = inside + text[inside..].find(close)? + close.len();
+        Some(&text[start..end])
+    });
+    in_bars.or_else(|| CONTROL_NAMES.into_iter().find(|name| text.contains(name)))
 }
 
 #[cfg(test)]

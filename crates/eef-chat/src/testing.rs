@@ -1,11 +1,13 @@
 //! A tokenizer and a trajectory for this crate's tests.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use eef_core::{
     Action, Author, EpisodeEnd, Observation, Origin, Outcome, Reward, Split, Step, TaskId,
     Trajectory, TrajectoryId,
 };
+use serde_json::{Value, json};
 
 use crate::{BpeTraining, ChatTemplate, Encoder, Tokenizer, train_bpe};
 
@@ -60,4 +62,35 @@ pub(crate) fn trajectory(replies: &[&str]) -> Trajectory {
         origin: Origin::Rollout { round: 1, sample: 0, parent: None },
         outcome: Outcome { end: EpisodeEnd::Terminated, reward: Reward::ONE },
     }
+}
+
+/// A `tokenizer.json` with a few characters, words with `▁` or `Ġ` for a space before them, and the
+/// control tokens of the templates `mistral` and `compact`.
+pub(crate) fn sentence_piece(normalizer: &Value, pre_tokenizer: &Value) -> Vec<u8> {
+    let control = ["<unk>", "<s>", "</s>", "<|assistant|>", "<|end|>"];
+    let merges = [["h", "i"], ["▁", "hi"], ["Ġ", "hi"], ["m", "u"], ["▁", "mu"], ["Ġ", "mu"]];
+    let letters: BTreeSet<char> = "▁Ġ[INST]/himugsearch<>|_".chars().collect();
+    let tokens = control
+        .into_iter()
+        .map(str::to_owned)
+        .chain(letters.into_iter().map(String::from))
+        .chain(merges.map(|pair| pair.concat()));
+    let vocabulary: BTreeMap<String, usize> = tokens.enumerate().map(|(id, t)| (t, id)).collect();
+    let added_tokens = control.map(|content| {
+        json!({
+            "id": vocabulary[content], "content": content, "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false, "special": true,
+        })
+    });
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added_tokens,
+        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": null,
+        "decoder": null,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": false,
+            "vocab": vocabulary, "merges": merges,
+        },
+    });
+    serde_json::to_vec(&tokenizer).unwrap()
 }

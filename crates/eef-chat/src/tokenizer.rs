@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::ChatError;
+use crate::leading_space::Continuing;
 
 /// A `tokenizer.json`.
 ///
@@ -12,6 +13,7 @@ use crate::ChatError;
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    continuing: Option<Continuing>,
     hash: u64,
     vocabulary_size: usize,
     /// Special tokens, longest first, so that the longest one wins where two begin alike.
@@ -19,11 +21,36 @@ pub struct Tokenizer {
     bytes: Vec<u8>,
 }
 
+/// A part of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'a> {
+    /// A template's text, in which control tokens stand by name.
+    Template(&'a str),
+    /// Anybody's text, in which there are no control tokens.
+    Text(&'a str),
+}
+
+/// What stands before a part: it decides whether text begins there or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Nothing: a conversation begins.
+    Nothing,
+    /// A control token.
+    Control,
+    /// Text.
+    Text,
+}
+
+impl Before {
+    /// All of them, each at the place of its number.
+    pub const ALL: [Self; 3] = [Self::Nothing, Self::Control, Self::Text];
+}
+
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`ChatError::Io`] and [`ChatError::InvalidTokenizer`].
+    /// [`ChatError::Io`], [`ChatError::InvalidTokenizer`] and [`ChatError::UnsupportedTokenizer`].
     pub fn open(path: &Path) -> Result<Self, ChatError> {
         let bytes = std::fs::read(path).map_err(|source| ChatError::Io {
             doing: "read",
@@ -36,7 +63,7 @@ impl Tokenizer {
     /// Parses the bytes of a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`ChatError::InvalidTokenizer`].
+    /// [`ChatError::InvalidTokenizer`] and [`ChatError::UnsupportedTokenizer`].
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self, ChatError> {
         Self::parse(bytes.into(), "the given text".to_owned())
     }
@@ -58,8 +85,10 @@ impl Tokenizer {
             .map(|(id, token)| (token.content, id))
             .collect();
         special.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+        let continuing = Continuing::of(&inner)
+            .map_err(|message| ChatError::UnsupportedTokenizer { from: from.clone(), message })?;
         let hash = hash_of(&bytes);
-        Ok(Self { inner, hash, vocabulary_size, special, bytes })
+        Ok(Self { inner, continuing, hash, vocabulary_size, special, bytes })
     }
 
     /// Encodes a text by itself: no control token is added or recognised.
@@ -67,10 +96,7 @@ impl Tokenizer {
     /// # Errors
     /// [`ChatError::Tokenizer`] where the model has no token for a character.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ChatError> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|error| {
-            ChatError::Tokenizer { doing: "encode a text", message: error.to_string() }
-        })?;
-        Ok(encoding.get_ids().to_vec())
+        self.encode_run(text, Before::Nothing)
     }
 
     /// Encodes a template's text, in which control tokens stand by name.
@@ -78,22 +104,87 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>, ChatError> {
+        self.encode_parts(Before::Nothing, &[Part::Template(text)])
+    }
+
+    /// Encodes parts that follow each other. Text between two control tokens is encoded as one,
+    /// however many parts it is of: as the whole conversation's text would be.
+    pub(crate) fn encode_parts(
+        &self,
+        mut before: Before,
+        parts: &[Part<'_>],
+    ) -> Result<Vec<u32>, ChatError> {
         let mut ids = Vec::new();
-        let mut plain = 0;
-        let mut at = 0;
-        while at < text.len() {
-            let rest = &text[at..];
-            if let Some((token, id)) = self.special.iter().find(|(s, _)| rest.starts_with(s)) {
-                ids.extend(self.encode(&text[plain..at])?);
-                ids.push(*id);
-                at += token.len();
-                plain = at;
-            } else {
-                at += rest.chars().next().map_or(1, char::len_utf8);
+        let mut run = String::new();
+        for part in parts {
+            let rest = match part {
+                Part::Text(text) => text,
+                Part::Template(text) => {
+                    let mut rest = *text;
+                    while let Some((plain, (_, id), after)) = self.split_at_control(rest) {
+                        run.push_str(plain);
+                        ids.extend(self.encode_run(&run, before)?);
+                        ids.push(id);
+                        run.clear();
+                        before = Before::Control;
+                        rest = after;
+                    }
+                    rest
+                }
+            };
+            run.push_str(rest);
+        }
+        ids.extend(self.encode_run(&run, before)?);
+        Ok(ids)
+    }
+
+    /// What stands before whatever is appended to these ids.
+    pub(crate) fn before(&self, ids: &[u32]) -> Before {
+        match ids.last() {
+            None => Before::Nothing,
+            Some(last) if self.special.iter().any(|(_, id)| id == last) => Before::Control,
+            Some(_) => Before::Text,
+        }
+    }
+
+    /// The text before the first control token of a template's text, the token, and the text after.
+    pub(crate) fn split_at_control<'a>(
+        &self,
+        text: &'a str,
+    ) -> Option<(&'a str, (&str, u32), &'a str)> {
+        text.char_indices().find_map(|(at, _)| {
+            let (plain, rest) = text.split_at(at);
+            let mut special = self.special.iter();
+            special.find_map(|(token, id)| {
+                Some((plain, (token.as_str(), *id), rest.strip_prefix(token.as_str())?))
+            })
+        })
+    }
+
+    /// Whether a text that consists of a control token's name gives the token itself.
+    pub(crate) fn can_be_spelt(&self, token: &str, id: u32) -> Result<bool, ChatError> {
+        for before in Before::ALL {
+            if self.encode_run(token, before)?.contains(&id) {
+                return Ok(true);
             }
         }
-        ids.extend(self.encode(&text[plain..])?);
-        Ok(ids)
+        Ok(false)
+    }
+
+    fn encode_run(&self, text: &str, before: Before) -> Result<Vec<u32>, ChatError> {
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inner = match (&self.continuing, before) {
+            (None, _) | (_, Before::Nothing) => &self.inner,
+            (Some(continuing), Before::Control) if continuing.is_for_every_run => &self.inner,
+            (Some(continuing), _) => &continuing.inner,
+        };
+        let encoding = inner.encode_fast(text, false).map_err(|error| ChatError::Tokenizer {
+            doing: "encode a text",
+            message: error.to_string(),
+        })?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of ids, control tokens shown by name. Ids that are no valid UTF-8 together give

@@ -7,6 +7,9 @@ use crate::WeightsError;
 /// Writes a file under a temporary name beside it, flushes it to the disk, and renames it, so that
 /// `path` holds the old bytes or the new ones, never a part.
 ///
+/// What is no regular file (a FIFO, a device) is written to as it stands, never replaced. A symbolic
+/// link to a file is replaced: in a download cache it points to content that others share.
+///
 /// # Errors
 ///
 /// Where the operating system refuses, for example on a full disk; `path` is then as it was.
@@ -14,6 +17,18 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), WeightsError> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let streamed = (|| {
+            let mut buffered = BufWriter::with_capacity(1 << 20, File::create(path)?);
+            write(&mut buffered)?;
+            buffered.flush()
+        })();
+        return streamed.map_err(|source| WeightsError::Io {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        });
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
@@ -91,6 +106,29 @@ mod tests {
         assert!(failed.unwrap_err().to_string().starts_with("cannot write"));
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_fifo_is_written_to_and_a_link_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        // Open for both, so that neither opening nor writing waits for another process.
+        let mut reader = File::options().read(true).write(true).open(&fifo).unwrap();
+        write_atomically(&fifo, |file| file.write_all(b"weights")).unwrap();
+        assert!(!std::fs::symlink_metadata(&fifo).unwrap().is_file());
+        let mut text = [0; 7];
+        reader.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"weights");
+
+        let (shared, link) = (directory.path().join("shared"), directory.path().join("link"));
+        std::fs::write(&shared, "shared").unwrap();
+        std::os::unix::fs::symlink(&shared, &link).unwrap();
+        write_atomically(&link, |file| file.write_all(b"ours")).unwrap();
+        assert_eq!(std::fs::read(&shared).unwrap(), b"shared");
+        assert_eq!(std::fs::read(&link).unwrap(), b"ours");
     }
 
     #[test]

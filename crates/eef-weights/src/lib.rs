@@ -35,3 +35,8 @@ pub use element::ElementType;
 pub use error::WeightsError;
 pub use files::{directory_hash, write_atomically};
 pub use write::{NamedTensor, write_checkpoint, write_safetensors};
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
