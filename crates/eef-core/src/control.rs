@@ -39,6 +39,11 @@ pub enum Event {
         /// What else is worth a look: a win rate, a loss.
         note: String,
     },
+    /// A result on the way, such as a round's, in a line.
+    Milestone {
+        /// The line.
+        line: String,
+    },
     /// The running phase ended.
     Finished {
         /// What came of it, in a line.

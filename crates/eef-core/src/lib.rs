@@ -48,3 +48,8 @@ pub use trajectory::{
     Action, Author, EpisodeEnd, ExpertName, Observation, Origin, Outcome, Parent, Step, Trajectory,
     TrajectoryId,
 };
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -89,7 +89,7 @@ pub enum ReplyEnd {
     Stop,
     /// The limit of tokens per reply was reached.
     Length,
-    /// The conversation does not fit the context: there is no reply.
+    /// The conversation does not fit the context: there is no reply, and the conversation is over.
     ContextFull,
 }
 
@@ -124,7 +124,7 @@ pub trait Policy: Send {
     /// Forgets every conversation and whatever is kept across them (prefixes computed before, for
     /// example), so that nothing that follows depends on what came before. A unit of rollouts
     /// begins with it: which worker runs a unit, and what it ran before, must not show.
-    fn reset(&mut self) {}
+    fn reset(&mut self);
 }
 
 /// A failure of a policy.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use eef_core::testing::{Corridor, FunctionPolicy};
-use eef_core::{Author, Control, Environment, Policy, Sampling, Seed, Split, TaskId, TrajectoryId};
-use eef_rollout::{Job, RolloutConfig, RolloutError, Rollouts, Start, Unit};
+use eef_core::{Control, Environment, Policy, Sampling, Seed, Split, TaskId, TrajectoryId};
+use eef_rollout::{Job, RolloutConfig, RolloutError, Rollouts, Start, Unit, demonstrate};
 
 fn job(task: &TaskId, name: &str, start: Start) -> Job {
     Job {
@@ -32,12 +32,11 @@ fn main() -> Result<(), RolloutError> {
                 if texts.len() == 1 { "right".to_owned() } else { "take".to_owned() }
             },
         );
-    let config = RolloutConfig { author: Author::Expert("teacher".into()), ..Default::default() };
-    let jobs = tasks.iter().map(|task| job(task, "teacher", Start::Initial)).collect();
-    let unit = Unit { key: "teacher".to_owned(), jobs };
     let control = Control::silent();
-    let taught = Rollouts::new(&corridor, &prompt, config);
-    let experts = taught.run_unit(&mut { teacher }, &unit, &control)?.trajectories;
+    let seed = Seed::new(1);
+    let mut teachers: Vec<Box<dyn Policy>> = vec![Box::new(teacher)];
+    let experts =
+        demonstrate(&corridor, &prompt, "teacher", &mut teachers, tasks.clone(), seed, &control)?;
 
     let walk = |_: &[String], seed: u64| {
         ["right", "right", "left", "take"][Seed::new(seed).rng().below(4)].to_owned()

@@ -1,6 +1,7 @@
-//! What can go wrong in rollouts. An environment's failure is not here: it is an incident.
+//! What can go wrong in rollouts. An environment's failure is an incident, and an error in
+//! demonstrations alone.
 
-use eef_core::{EnvError, PolicyError, TrajectoryId};
+use eef_core::{EnvError, ExpertName, PolicyError, TaskId, TrajectoryId};
 
 /// A failure that ends a run of rollouts.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,21 @@ pub enum RolloutError {
         n_actions: usize,
         /// Actions in the expert's trajectory.
         available: usize,
+    },
+    /// A teacher's record would have holes, because the environment failed.
+    #[error(
+        "{teacher}: the environment failed in {n_incidents} of the tasks, first in {task}: \
+         {message}; mend it or leave these tasks out"
+    )]
+    Undemonstrated {
+        /// The teacher.
+        teacher: ExpertName,
+        /// How many tasks.
+        n_incidents: usize,
+        /// The first of them.
+        task: TaskId,
+        /// What the environment said about it.
+        message: String,
     },
     /// No policy was given.
     #[error("rollouts need at least one policy: none was given for {n_units} units")]

@@ -4,7 +4,7 @@
 //! A [`Job`] is one rollout, a [`Unit`] some jobs that run together against one policy, and
 //! [`Rollouts`] drives units over several workers. Every job ends as a trajectory or as an
 //! [`Incident`](eef_core::Incident): a replay that diverged and an environment that failed are
-//! never counted as a reward of 0.
+//! never counted as a reward of 0. [`demonstrate`] lets a teacher play tasks once each.
 //!
 //! The decision behind it: *what comes out depends on the jobs alone*. All jobs of a unit enter
 //! the policy at once and in order; replies are taken in the order of the conversations, never in
@@ -44,11 +44,18 @@
 //! # Ok::<(), eef_rollout::RolloutError>(())
 //! ```
 
+mod demonstrate;
 mod episode;
 mod error;
 mod job;
 mod rollouts;
 
+pub use demonstrate::demonstrate;
 pub use error::RolloutError;
 pub use job::{Job, RolloutConfig, RolloutSummary, Start, Unit, UnitResult};
 pub use rollouts::{CommitError, Rollouts};
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

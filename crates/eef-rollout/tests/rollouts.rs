@@ -216,6 +216,7 @@ fn a_context_that_is_full_ends_the_episode_there() {
             Ok(turns.into_iter().map(full).collect())
         }
         fn close(&mut self, _: eef_core::ConversationId) {}
+        fn reset(&mut self) {}
     }
     let units = one_unit(vec![job(task(1), 0, Start::Initial)]);
     let results = run(&CORRIDOR, &mut [Box::new(Full)], &units, RolloutConfig::default()).unwrap();
@@ -244,6 +245,7 @@ fn mistakes_are_named() {
             Ok(Vec::new())
         }
         fn close(&mut self, _: eef_core::ConversationId) {}
+        fn reset(&mut self) {}
     }
     let units = one_unit(vec![job(task(1), 0, Start::Initial)]);
     let error = run(&CORRIDOR, &mut [Box::new(Mute)], &units, config()).unwrap_err();

@@ -2,11 +2,10 @@
 //!
 //! A trajectory without actions teaches nothing and is left out of each.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use eef_core::{Action, ExpertName, Origin, StateKey, TaskId, Trajectory, TrajectoryId};
+use eef_core::{Action, ExpertName, Origin, Seed, StateKey, TaskId, Trajectory, TrajectoryId};
 
 use crate::Solution;
 
@@ -33,17 +32,22 @@ pub fn rejection_all(trajectories: &[Arc<Trajectory>]) -> Vec<Solution> {
 /// DART-Uniform (the paper's RFT rows): up to `n_per_task` positive trajectories of every solved
 /// task with different action sequences, in the order of the tasks.
 ///
-/// The paper draws them at random; here the newest round goes first (closest to the current
-/// policy), then the fewest expert actions, the fewest actions, the smallest id, so that no seed is
-/// needed. Of trajectories with equal actions the first in this order stands for all.
-pub fn dart_uniform(trajectories: &[Arc<Trajectory>], n_per_task: usize) -> Vec<Solution> {
+/// They are drawn at random, as in the paper: an order by length would teach the simplest way
+/// alone. The order is a function of the seed and the ids, so that it does not depend on which
+/// other trajectories there are. Of trajectories with equal actions the first in this order stands
+/// for all.
+pub fn dart_uniform(
+    trajectories: &[Arc<Trajectory>],
+    n_per_task: usize,
+    seed: Seed,
+) -> Vec<Solution> {
     let mut by_task: BTreeMap<&TaskId, Vec<&Trajectory>> = BTreeMap::new();
     for trajectory in with_actions(trajectories).filter(|trajectory| trajectory.is_positive()) {
         by_task.entry(&trajectory.task).or_default().push(trajectory);
     }
     let mut solutions = Vec::new();
     for mut positives in by_task.into_values() {
-        positives.sort_by_key(|trajectory| newest_first(trajectory));
+        positives.sort_by_key(|trajectory| drawn(trajectory, seed));
         let mut seen = BTreeSet::new();
         let distinct = positives.into_iter().filter(|trajectory| seen.insert(actions(trajectory)));
         solutions.extend(distinct.take(n_per_task).map(whole));
@@ -70,9 +74,10 @@ fn whole(trajectory: &Trajectory) -> Solution {
     Solution { state, trajectory: trajectory.id, train_from: 0 }
 }
 
-fn newest_first(trajectory: &Trajectory) -> (Reverse<u32>, usize, usize, TrajectoryId) {
-    let round = Reverse(trajectory.origin.round());
-    (round, trajectory.n_expert_actions(), trajectory.n_actions(), trajectory.id)
+/// A place in a random order.
+fn drawn(trajectory: &Trajectory, seed: Seed) -> (TrajectoryId, TrajectoryId) {
+    let parts: [&[u8]; 2] = [&seed.get().to_le_bytes(), trajectory.id.as_bytes()];
+    (TrajectoryId::derive(&parts), trajectory.id)
 }
 
 fn actions(trajectory: &Trajectory) -> Vec<&Action> {

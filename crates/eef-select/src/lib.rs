@@ -39,3 +39,8 @@ pub use eef::{EefSelection, Exploration, ImportantState, Reason, SimulatedState}
 pub use recovery::{Probe, first_need_recover};
 pub use repository::{Candidate, Repository, TieBreak};
 pub use solution::Solution;
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

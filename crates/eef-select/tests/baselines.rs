@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::{expert, id, rollout, task};
-use eef_core::TrajectoryId;
+use eef_core::{Seed, TrajectoryId};
 use eef_select::{Solution, all_experts, behaviour_cloning, dart_uniform, rejection_all};
 
 fn ids(solutions: &[Solution]) -> Vec<TrajectoryId> {
@@ -36,10 +38,22 @@ fn dart_gives_every_solved_task_the_same_weight() {
         teacher,
         other,
     ];
-    assert_eq!(ids(&dart_uniform(&trajectories, 1)), [id("new"), id("other")]);
-    assert_eq!(
-        ids(&dart_uniform(&trajectories, 9)),
-        [id("new"), id("old"), id("expert"), id("other")]
-    );
     assert_eq!(rejection_all(&trajectories).len(), 5);
+    let mut drawn = BTreeSet::new();
+    for seed in (0..200).map(Seed::new) {
+        let one = ids(&dart_uniform(&trajectories, 1, seed));
+        assert_eq!((one.len(), one[1]), (2, id("other")));
+        drawn.insert(one[0]);
+        let all = ids(&dart_uniform(&trajectories, 9, seed));
+        assert_eq!(one[0], all[0]);
+        // One of the two that act alike, both other ways, and the other task's.
+        assert_eq!((all.len(), all[3]), (4, id("other")));
+        assert!(all.contains(&id("old")) && all.contains(&id("expert")));
+        assert_eq!(all, ids(&dart_uniform(&trajectories, 9, seed)));
+        // What is drawn does not depend on what else there is.
+        let longer: Vec<_> = trajectories.iter().rev().cloned().collect();
+        assert_eq!(all, ids(&dart_uniform(&longer, 9, seed)));
+    }
+    // Long and short ones alike, of whatever round.
+    assert_eq!(drawn, ["old", "new", "same as new", "expert"].map(id).into());
 }

@@ -9,13 +9,13 @@ use eef_core::{
     Control, ExpertName, Incident, IncidentKind, Origin, Policy, Seed, Split, StateKey, TaskId,
     Trajectory, TrajectoryId,
 };
-use eef_rollout::{Job, Rollouts, Unit};
+use eef_rollout::{Job, Rollouts, Unit, UnitResult};
 use eef_select::Solution;
-use eef_store::TrajectoryStore;
+use eef_store::{Checksum, TrajectoryStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Config, JobRequest, RunError, Setup};
+use crate::{Config, JobRequest, Method, RunError, Setup};
 
 /// A model, and what it came from: the hash of every training behind it. Ids of rollouts are
 /// derived from the lineage, so that equal work has equal ids whatever the method, and different
@@ -41,7 +41,7 @@ pub(crate) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Checks the settings and puts the experts' trajectories into the store.
+    /// Checks the settings and the experts. Writes nothing: see [`Bench::open_run`].
     pub(crate) fn new(
         setup: &'a Setup<'a>,
         config: &'a Config,
@@ -59,22 +59,36 @@ impl<'a> Bench<'a> {
         let mut experts: Vec<Arc<Trajectory>> = on_tasks.cloned().collect();
         experts.sort_by(|a, b| (&a.task, a.id).cmp(&(&b.task, b.id)));
         experts.dedup_by_key(|expert| expert.id);
-        let bench = Self {
+        Ok(Self {
             setup,
             config,
             store,
             control,
             tasks,
-            bc_experts: bc_experts(config, &experts),
+            bc_experts: bc_experts(config, &experts)?,
             experts,
             models: directory.join("models"),
             scratch: directory.join("scratch"),
-        };
+        })
+    }
+
+    /// Takes the store for a run with these settings and experts, or finds that it is another's;
+    /// only then the experts' trajectories enter it. Methods that share a first round have no
+    /// method there.
+    pub(crate) fn open_run(&self, method: Option<&dyn Method>) -> Result<(), RunError> {
+        let settings = serde_json::to_value(self.config).unwrap_or_default();
+        for (field, value) in settings.as_object().into_iter().flatten() {
+            self.claim(field, &value.to_string())?;
+        }
+        self.claim("fingerprint", self.setup.fingerprint)?;
+        self.claim("experts", &experts_digest(&self.experts))?;
+        if let Some(method) = method {
+            self.claim("method", &format!("{} ({})", method.name(), method.settings()))?;
+        }
         let given: Vec<Trajectory> =
-            bench.experts.iter().map(|expert| expert.as_ref().clone()).collect();
-        bench.store.append(&given)?;
-        create(&bench.models)?;
-        Ok(bench)
+            self.experts.iter().map(|expert| expert.as_ref().clone()).collect();
+        self.store.append(&given)?;
+        create(&self.models)
     }
 
     /// A workbench for evaluation alone: no experts, no directory.
@@ -89,8 +103,7 @@ impl<'a> Bench<'a> {
         Self { setup, config, store, control, tasks, experts, bc_experts, models, scratch }
     }
 
-    /// Takes the store for a run with these settings, or finds that it is another's.
-    pub(crate) fn claim(&self, field: &str, value: &str) -> Result<(), RunError> {
+    fn claim(&self, field: &str, value: &str) -> Result<(), RunError> {
         let key = format!("settings/{field}");
         match self.store.record(&key)? {
             None => Ok(self.store.put_record(&key, value.as_bytes())?),
@@ -115,6 +128,16 @@ impl<'a> Bench<'a> {
 
     pub(crate) fn models(&self) -> &Path {
         &self.models
+    }
+
+    /// The way from the directory that holds the models to a model, which may be that of a first
+    /// round that several methods share: a directory beside this run's.
+    pub(crate) fn model_name(&self, model: &Model) -> String {
+        if model.path.starts_with(&self.models) {
+            return model.name.clone();
+        }
+        let run = model.path.ancestors().nth(2).and_then(Path::file_name).unwrap_or_default();
+        format!("../../{}/models/{}", run.to_string_lossy(), model.name)
     }
 
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
@@ -166,11 +189,24 @@ impl<'a> Bench<'a> {
                 .collect::<Result<Vec<Box<dyn Policy>>, _>>()?;
             let Setup { environment, opening, rollouts, .. } = self.setup;
             let rollouts = Rollouts::new(*environment, *opening, rollouts.clone());
-            rollouts.run(phase, &mut policies, &pending, self.control, &mut |result| {
-                let stored =
-                    self.store.append_unit(&result.key, &result.trajectories, &result.incidents);
-                stored.map(drop).map_err(Into::into)
-            })?;
+            let n_jobs = pending.iter().map(|unit| unit.jobs.len()).sum::<usize>();
+            let (mut n_failed, mut outage) = (0, None);
+            let rolled_out =
+                rollouts.run(phase, &mut policies, &pending, self.control, &mut |result| {
+                    n_failed += n_environment_errors(&result.incidents);
+                    if n_failed > tolerable_failures(n_jobs) {
+                        outage =
+                            Some(RunError::Outage { phase: phase.to_owned(), n_failed, n_jobs });
+                        return Err("the environment fails too often".into());
+                    }
+                    let UnitResult { key, trajectories, incidents, .. } = &result;
+                    let stored = self.store.append_unit(key, trajectories, incidents);
+                    stored.map(drop).map_err(Into::into)
+                });
+            match (rolled_out, outage) {
+                (Err(_), Some(outage)) => return Err(outage),
+                (rolled_out, _) => drop(rolled_out?),
+            }
         }
         self.outcomes(&units)
     }
@@ -280,10 +316,8 @@ impl Outcomes {
 
     /// Incidents that are divergences, and the others.
     pub(crate) fn n_incidents(&self) -> (usize, usize) {
-        let diverged =
-            |incident: &&Incident| matches!(incident.kind, IncidentKind::Diverged { .. });
-        let n_diverged = self.incidents.iter().filter(diverged).count();
-        (n_diverged, self.incidents.len() - n_diverged)
+        let n_errors = n_environment_errors(&self.incidents);
+        (self.incidents.len() - n_errors, n_errors)
     }
 }
 
@@ -316,13 +350,42 @@ fn units(jobs: Vec<Job>, unit_size: usize) -> Vec<Unit> {
     jobs.chunks(unit_size).map(unit).collect()
 }
 
-fn bc_experts(config: &Config, experts: &[Arc<Trajectory>]) -> Vec<ExpertName> {
-    if !config.bc_experts.is_empty() {
-        return config.bc_experts.iter().map(|name| name.as_str().into()).collect();
+/// Who is imitated: those named, each of whom must be there, or all.
+fn bc_experts(config: &Config, experts: &[Arc<Trajectory>]) -> Result<Vec<ExpertName>, RunError> {
+    let mut known: BTreeSet<ExpertName> = BTreeSet::new();
+    for expert in experts {
+        match &expert.origin {
+            Origin::Expert { name } => known.insert(name.clone()),
+            // Its wins would count as the policy's own, of rounds that never were.
+            Origin::Rollout { .. } => return Err(RunError::NotAnExpert { id: expert.id }),
+        };
     }
-    let names = experts.iter().filter_map(|expert| match &expert.origin {
-        Origin::Expert { name } => Some(name.clone()),
-        Origin::Rollout { .. } => None,
-    });
-    names.collect::<BTreeSet<ExpertName>>().into_iter().collect()
+    let named: Vec<ExpertName> =
+        config.bc_experts.iter().map(|name| name.as_str().into()).collect();
+    if let Some(unknown) = named.iter().find(|name| !known.contains(*name)) {
+        return Err(RunError::UnknownExpert {
+            found: unknown.to_string(),
+            known: known.iter().map(ToString::to_string).collect(),
+        });
+    }
+    Ok(if named.is_empty() { known.into_iter().collect() } else { named })
+}
+
+/// Every byte of what the experts did counts: their failures decide what is explored.
+fn experts_digest(experts: &[Arc<Trajectory>]) -> String {
+    let checksums: Vec<String> =
+        experts.iter().map(|expert| format!("{} {}", expert.id, Checksum::of(expert))).collect();
+    let checksums: Vec<&[u8]> = checksums.iter().map(String::as_bytes).collect();
+    TrajectoryId::derive(&checksums).to_string()
+}
+
+fn n_environment_errors(incidents: &[Incident]) -> usize {
+    let diverged = |incident: &&Incident| matches!(incident.kind, IncidentKind::Diverged { .. });
+    incidents.len() - incidents.iter().filter(diverged).count()
+}
+
+/// A few rollouts may fail for reasons of their own. More say that the environment is down: what
+/// it did not answer must not be kept as if it were a result.
+fn tolerable_failures(n_jobs: usize) -> usize {
+    (n_jobs / 20).max(2)
 }

@@ -1,10 +1,10 @@
 //! Several methods under one roof: the same experts, the same seeds, the same first round.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use eef_core::{Control, Seed};
+use eef_core::{Control, Event, Progress, Seed};
 use eef_store::{StoreError, TrajectoryStore};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,8 @@ pub struct Difference {
     pub minus: String,
     /// The difference of test win rates: paired over tasks, with an interval over seeds and tasks.
     pub win_rate: Estimate,
+    /// The same with Student's interval over seeds alone; `None` for a single seed.
+    pub win_rate_over_seeds: Option<Estimate>,
     /// The difference of test rewards.
     pub reward: Estimate,
     /// The difference of win rates under each seed.
@@ -69,7 +71,8 @@ pub struct Difference {
 /// the method whose differences are reported.
 ///
 /// # Errors
-/// [`RunError`]. What was complete before it stays: the same call continues.
+/// [`RunError::Setting`] where a method or a seed is given twice, or the reference is none of the
+/// methods; otherwise any [`RunError`]. What was complete before it stays: the same call continues.
 #[expect(clippy::too_many_arguments, reason = "each is a thing of its own, named at the call")]
 pub fn compare(
     setup: &Setup<'_>,
@@ -81,6 +84,8 @@ pub fn compare(
     directory: &Path,
     control: &Control<'_>,
 ) -> Result<Comparison, RunError> {
+    let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+    check(&names, seeds, reference)?;
     let mut runs = Vec::new();
     for &seed in seeds {
         let config = Config { seed, ..config.clone() };
@@ -88,19 +93,24 @@ pub fn compare(
         let mut cloned: BTreeMap<Imitation, Cloned> = BTreeMap::new();
         for method in methods {
             let imitation = method.imitation();
+            let named = |name: &str| Named { name: format!("seed {seed}, {name}"), control };
             let cloned = match cloned.entry(imitation) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
                     let name = format!("imitation-{}", imitation.name());
                     let (path, store) = open(&directory, &name, open_store)?;
-                    let bench = Bench::new(setup, &config, store.as_ref(), &path, control)?;
-                    bench.claim_settings()?;
+                    let named = named("imitation");
+                    let control = control.with_progress(&named);
+                    let bench = Bench::new(setup, &config, store.as_ref(), &path, &control)?;
+                    bench.open_run(None)?;
                     new.insert(clone_behaviour(&bench, imitation)?)
                 }
             };
             let (path, store) = open(&directory, method.name(), open_store)?;
-            let bench = Bench::new(setup, &config, store.as_ref(), &path, control)?;
-            bench.claim_run(method.as_ref())?;
+            let named = named(method.name());
+            let control = control.with_progress(&named);
+            let bench = Bench::new(setup, &config, store.as_ref(), &path, &control)?;
+            bench.open_run(Some(method.as_ref()))?;
             let run = if let Some(run) = bench.take(REPORT)? {
                 run
             } else {
@@ -108,15 +118,49 @@ pub fn compare(
                 bench.put(REPORT, &run)?;
                 run
             };
-            tracing::info!(seed, method = method.name(), win_rate = run.test.win_rate.mean, "run");
+            let percent = 100.0 * run.test.win_rate.mean;
+            let line = format!("test {percent:.1} % won (round {})", run.best_round);
+            control.report(Event::Milestone { line });
             runs.push(run);
         }
     }
-    let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
     Ok(summarise(runs, &names, reference, config.evaluation.n_resamples))
 }
 
 const REPORT: &str = "report";
+
+fn check(names: &[&str], seeds: &[u64], reference: &str) -> Result<(), RunError> {
+    let error = |field, found: String, expected| RunError::Setting { field, found, expected };
+    if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
+        return Err(error("methods", names.join(", "), "each method once"));
+    }
+    if seeds.iter().collect::<BTreeSet<_>>().len() < seeds.len() {
+        return Err(error("seeds", format!("{seeds:?}"), "each seed once"));
+    }
+    if !names.contains(&reference) {
+        return Err(error("reference", reference.to_owned(), "one of the methods"));
+    }
+    Ok(())
+}
+
+/// Says whose phases these are.
+struct Named<'a, 'b> {
+    name: String,
+    control: &'a Control<'b>,
+}
+
+impl Progress for Named<'_, '_> {
+    fn report(&self, event: Event) {
+        let name = &self.name;
+        self.control.report(match event {
+            Event::Started { phase, unit, total } => {
+                Event::Started { phase: format!("{name}: {phase}"), unit, total }
+            }
+            Event::Milestone { line } => Event::Milestone { line: format!("{name}: {line}") },
+            other => other,
+        });
+    }
+}
 
 fn open(
     directory: &Path,
@@ -175,21 +219,33 @@ fn difference(
 ) -> Difference {
     let paired = |value: fn(&Evaluation) -> Vec<Option<f64>>| -> Vec<Vec<Option<f64>>> {
         let minus = |(a, b): (Option<f64>, Option<f64>)| Some(a? - b?);
-        let pair = |(run, other): (&&RunReport, &&RunReport)| {
+        let pair = |(run, other): (&&RunReport, &RunReport)| {
             value(&run.test).into_iter().zip(value(&other.test)).map(minus).collect()
         };
-        runs.iter().zip(others).map(pair).collect()
+        by_seed(runs, others).map(pair).collect()
     };
-    let win_rates = runs.iter().zip(others);
+    let win_rates: Vec<f64> = by_seed(runs, others)
+        .map(|(run, other)| run.test.win_rate.mean - other.test.win_rate.mean)
+        .collect();
     Difference {
         of: of.to_owned(),
         minus: minus.to_owned(),
         win_rate: Estimate::paired(&paired(wins), n_resamples, seed()),
         reward: Estimate::paired(&paired(|test| test.rewards.clone()), n_resamples, seed()),
-        win_rates: win_rates
-            .map(|(run, other)| run.test.win_rate.mean - other.test.win_rate.mean)
-            .collect(),
+        win_rate_over_seeds: Estimate::student(&win_rates),
+        win_rates,
     }
+}
+
+/// Each run with the other method's under the same seed.
+fn by_seed<'a>(
+    runs: &'a [&RunReport],
+    others: &'a [&RunReport],
+) -> impl Iterator<Item = (&'a &'a RunReport, &'a RunReport)> {
+    runs.iter().filter_map(|run| {
+        let other = others.iter().find(|other| other.seed == run.seed)?;
+        Some((run, *other))
+    })
 }
 
 fn wins(test: &Evaluation) -> Vec<Option<f64>> {

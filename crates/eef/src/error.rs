@@ -52,6 +52,64 @@ pub enum RunError {
         /// Who is to be imitated.
         names: Vec<String>,
     },
+    /// An expert that is to be imitated left no trajectory on a training task.
+    #[error(
+        "no expert trajectory on the training tasks is by `{found}` (setting `bc_experts`): there \
+         are those of {}",
+        known.join(", ")
+    )]
+    UnknownExpert {
+        /// Who is to be imitated.
+        found: String,
+        /// Whose trajectories there are.
+        known: Vec<String>,
+    },
+    /// What was given as an expert's trajectory is a policy's.
+    #[error(
+        "trajectory {id} is a rollout of a policy, not an expert's: leave it out of the experts"
+    )]
+    NotAnExpert {
+        /// Which one.
+        id: TrajectoryId,
+    },
+    /// The environment fails too often for its results to mean anything.
+    #[error(
+        "{phase}: the environment failed in {n_failed} of {n_jobs} rollouts; mend it, and the \
+         same command continues"
+    )]
+    Outage {
+        /// The phase.
+        phase: String,
+        /// Rollouts that failed so far.
+        n_failed: usize,
+        /// Rollouts that were asked for.
+        n_jobs: usize,
+    },
+    /// An evaluation on training tasks would add its rollouts to what a run trains on.
+    #[error("the store belongs to a run: an evaluation on training tasks needs a store of its own")]
+    StoreOfRun,
+    /// Nothing can be said of a model on a split.
+    #[error("no rollout on the {split} tasks has an outcome")]
+    NoOutcome {
+        /// The split.
+        split: Split,
+    },
+    /// A model is not as it was written.
+    #[error(
+        "{} is damaged ({file} has {found} bytes and was written with {expected}): move it away, \
+         and the same command trains it again",
+        path.display()
+    )]
+    DamagedModel {
+        /// The model's directory.
+        path: PathBuf,
+        /// A file of it.
+        file: String,
+        /// The size it was written with.
+        expected: u64,
+        /// Its size.
+        found: u64,
+    },
     /// The run directory holds a run with other settings.
     #[error(
         "the run directory belongs to a run with other settings (`{field}` was {stored}, is now \

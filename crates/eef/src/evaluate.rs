@@ -17,6 +17,7 @@ use crate::{Config, Estimate, Evaluation, JobRequest, RunError, Setup, Skill, Sk
 ///
 /// # Errors
 /// [`RunError`]; what was rolled out until then is in the store and not repeated.
+/// [`RunError::StoreOfRun`] on training tasks where the store is a run's: what is in it is trained.
 pub fn evaluate(
     setup: &Setup<'_>,
     config: &Config,
@@ -27,13 +28,16 @@ pub fn evaluate(
     control: &Control<'_>,
 ) -> Result<Evaluation, RunError> {
     config.check()?;
+    if split == Split::Train && store.record("settings/seed")?.is_some() {
+        return Err(RunError::StoreOfRun);
+    }
     let lineage = TrajectoryId::derive(&[
         b"evaluated model",
         setup.fingerprint.as_bytes(),
         identity.as_bytes(),
     ]);
     let model = Model { path: model.to_path_buf(), name: String::new(), lineage };
-    Bench::bare(setup, config, store, control).evaluate(&model, 0, split)
+    Bench::bare(setup, config, store, control).evaluate(&model, 1, split)
 }
 
 impl Bench<'_> {
@@ -66,6 +70,9 @@ impl Bench<'_> {
             name => format!("evaluate {name} on {split}"),
         };
         let outcomes = self.run(&phase, model, jobs)?;
+        if outcomes.trajectories.is_empty() {
+            return Err(RunError::NoOutcome { split });
+        }
         let settings = &self.config.evaluation;
         Ok(summarise(&outcomes, &tasks, split, self.setup.skills, settings.n_resamples))
     }
@@ -84,7 +91,7 @@ fn summarise(
     let reward = |task: &TaskId| by_task.get(task).map(|found| found.outcome.reward.get());
     let rewards: Vec<Option<f64>> = tasks.iter().map(reward).collect();
     let known: Vec<f64> = rewards.iter().flatten().copied().collect();
-    let wins: Vec<f64> = known.iter().map(|&reward| f64::from(u8::from(reward == 1.0))).collect();
+    let n_won = known.iter().filter(|&&reward| reward == 1.0).count();
     let n_ended = |end| trajectories.iter().filter(|found| found.outcome.end == end).count();
     let share = |n: usize| n as f64 / trajectories.len().max(1) as f64;
     // The interval's randomness is its own: it depends on nothing that it measures.
@@ -93,7 +100,7 @@ fn summarise(
         split: split.to_string(),
         n_tasks: known.len(),
         n_environment_errors: tasks.len() - known.len(),
-        win_rate: Estimate::of(&wins, n_resamples, seed),
+        win_rate: Estimate::share(n_won, known.len()),
         reward: Estimate::of(&known, n_resamples, seed),
         n_turn_limit: n_ended(EpisodeEnd::TurnLimit),
         n_context_full: n_ended(EpisodeEnd::ContextFull),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use eef_core::{Control, Split, StateKey};
+use eef_core::{Control, Event, Split, StateKey};
 use eef_select::{all_experts, behaviour_cloning};
 use eef_store::TrajectoryStore;
 
@@ -31,7 +31,7 @@ pub fn iterate(
     control: &Control<'_>,
 ) -> Result<RunReport, RunError> {
     let bench = Bench::new(setup, config, store, directory, control)?;
-    bench.claim_run(method)?;
+    bench.open_run(Some(method))?;
     let cloned = clone_behaviour(&bench, method.imitation())?; // lines 3 and 4
     explore_and_tune(&bench, method, &cloned) // lines 5 to 15
 }
@@ -100,6 +100,7 @@ pub(crate) fn explore_and_tune(
     cloned: &Cloned,
 ) -> Result<RunReport, RunError> {
     let mut rounds = vec![cloned.report()];
+    bench.control.report(Event::Milestone { line: rounds[0].line() });
     let mut models = vec![cloned.model.clone()];
     let n_rounds = if method.explores() { bench.config.n_rounds } else { 1 };
     for round in 2..=n_rounds {
@@ -121,15 +122,7 @@ pub(crate) fn explore_and_tune(
         let (model, training) = bench.train(&lesson)?; // line 14
         let validation = bench.evaluate(&model, round, Split::Validation)?;
         let report = report(round, &explored, &set, training, validation, &model);
-        tracing::info!(
-            method = method.name(),
-            round,
-            n_simulations = report.n_simulations,
-            n_solved_tasks = report.n_solved_tasks,
-            n_recoveries = report.n_recoveries,
-            validation_win_rate = report.validation.win_rate.mean,
-            "round"
-        );
+        bench.control.report(Event::Milestone { line: report.line() });
         rounds.push(report);
         models.push(model);
     }
@@ -143,7 +136,7 @@ pub(crate) fn explore_and_tune(
         seed: bench.config.seed,
         curve: cloned.curve.clone(),
         best_round: rounds[best].round,
-        best_model: models[best].name.clone(),
+        best_model: bench.model_name(&models[best]),
         rounds,
         test_of_imitation: cloned.test.clone(),
         test,
@@ -190,6 +183,7 @@ impl Bench<'_> {
     ) -> View<'v> {
         View {
             round,
+            seed: self.seed().derive("method", u64::from(round)),
             n_batches,
             tasks: &self.tasks,
             experts: &self.experts,
@@ -198,21 +192,6 @@ impl Bench<'_> {
             won,
             store: self.store,
         }
-    }
-
-    /// Takes the store for this method with these settings.
-    pub(crate) fn claim_run(&self, method: &dyn Method) -> Result<(), RunError> {
-        self.claim_settings()?;
-        self.claim("method", &format!("{} ({})", method.name(), method.settings()))
-    }
-
-    /// Takes the store for these settings.
-    pub(crate) fn claim_settings(&self) -> Result<(), RunError> {
-        let settings = serde_json::to_value(self.config).unwrap_or_default();
-        for (field, value) in settings.as_object().into_iter().flatten() {
-            self.claim(field, &value.to_string())?;
-        }
-        self.claim("fingerprint", self.setup.fingerprint)
     }
 }
 

@@ -118,3 +118,8 @@ pub use methods::{Eef, METHODS, MethodOptions, Rft, SftAll, SftPos, method};
 pub use report::{Evaluation, RoundReport, RunReport, SkillUse, Stage, Training};
 pub use setup::{Setup, Skill};
 pub use statistics::Estimate;
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use eef_core::{ExpertName, Sampling, StateKey, TaskId, Trajectory};
+use eef_core::{ExpertName, Sampling, Seed, StateKey, TaskId, Trajectory};
 use eef_rollout::Start;
 use eef_select::Solution;
 use eef_store::TrajectoryStore;
@@ -69,6 +69,8 @@ impl Imitation {
 pub struct View<'a> {
     /// The round, from 2.
     pub round: u32,
+    /// The round's seed, for what a method draws at random.
+    pub seed: Seed,
     /// How often jobs were asked for in this round already.
     pub n_batches: usize,
     /// The training tasks.

@@ -19,7 +19,8 @@ pub struct RunReport {
     pub rounds: Vec<RoundReport>,
     /// The best round by validation.
     pub best_round: u32,
-    /// Directory of its model, relative to the directory that holds the models.
+    /// Directory of its model, relative to the directory that holds the models; in a comparison
+    /// round 1's model lies beside, because methods share it.
     pub best_model: String,
     /// Round 1's model on the test tasks (SFT pos, unless the method imitates everything).
     pub test_of_imitation: Evaluation,
@@ -69,6 +70,25 @@ pub struct RoundReport {
     pub validation: Evaluation,
     /// Directory of the model, relative to the directory that holds the models.
     pub model: String,
+}
+
+impl RoundReport {
+    /// The round in a line.
+    pub(crate) fn line(&self) -> String {
+        let percent = 100.0 * self.validation.win_rate.mean;
+        format!(
+            "round {}: {} simulations, {} won; {} tasks solved, {} of {} recoveries; {} examples; \
+             validation {percent:.1} % won, reward {:.3}",
+            self.round,
+            self.n_simulations,
+            self.n_won,
+            self.n_solved_tasks,
+            self.n_recoveries,
+            self.n_need_recover,
+            self.training.n_examples,
+            self.validation.reward.mean,
+        )
+    }
 }
 
 /// What a training did.

@@ -122,6 +122,10 @@ impl Policy for TabularPolicy {
     fn close(&mut self, conversation: ConversationId) {
         self.conversations.remove(&conversation);
     }
+
+    fn reset(&mut self) {
+        self.conversations.clear();
+    }
 }
 
 impl TabularPolicy {
@@ -167,13 +171,17 @@ fn read(directory: &Path) -> Result<Table, LearnerError> {
     table.map_err(failed("reading a model"))
 }
 
-/// Writes beside the directory first: it is complete as soon as it exists.
+/// Writes beside the directory first: it is complete as soon as it exists. Learning takes no time:
+/// what is there already is written again.
 fn write(directory: &Path, table: &Table) -> Result<(), LearnerError> {
     let beside = directory.with_extension("partial");
     let written = || -> io::Result<()> {
         fs::create_dir_all(&beside)?;
         fs::write(beside.join("table.json"), serde_json::to_vec(table)?)?;
-        fs::rename(&beside, directory)
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::rename(&beside, directory),
+        }
     };
     written().map_err(failed("writing a model"))
 }

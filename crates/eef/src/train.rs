@@ -1,9 +1,11 @@
 //! Training as a resumable phase.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use eef_core::{Seed, TrainRequest, TrainingItem};
 use eef_select::Solution;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::{Bench, Model, create, io};
 use crate::report::Training;
@@ -24,24 +26,32 @@ impl Bench<'_> {
     /// Trains a model, or finds it trained.
     ///
     /// The learner writes beside the final directory; its summary is recorded before the rename,
-    /// so that a model under its final name is complete and its training known.
+    /// so that a model under its final name is complete and its training known. What a learner
+    /// finished without being recorded, it finds again and does not repeat.
     pub(crate) fn train(&self, lesson: &Lesson<'_>) -> Result<(Model, Training), RunError> {
         let Lesson { name, init, set, n_epochs, learning_rate, seed } = lesson;
         let lineage = Self::lineage(init, &set.solutions, *n_epochs, *learning_rate, *seed);
         let model = Model { path: self.models().join(name), name: name.clone(), lineage };
         let key = format!("training/{lineage}");
         let unfinished = self.models().join(format!("{name}.unfinished"));
-        let recorded: Option<Training> = self.take(&key)?;
-        match (model.path.exists(), recorded) {
-            (true, Some(training)) => return Ok((model, training)),
-            (true, None) => return Err(RunError::ForeignModel { path: model.path }),
-            (false, Some(training)) if unfinished.exists() => {
-                rename(&unfinished, &model.path)?;
-                return Ok((model, training));
-            }
-            (false, _) => remove(&unfinished)?,
-        }
         let scratch = self.scratch(name);
+        let recorded: Option<Record> = self.take(&key)?;
+        match (model.path.exists(), recorded) {
+            (true, Some(record)) => {
+                check_sizes(&model.path, &record.sizes)?;
+                remove(&scratch)?;
+                return Ok((model, record.training));
+            }
+            (true, None) => return Err(RunError::ForeignModel { path: model.path }),
+            (false, Some(record))
+                if sizes(&unfinished).is_ok_and(|found| found == record.sizes) =>
+            {
+                rename(&unfinished, &model.path)?;
+                remove(&scratch)?;
+                return Ok((model, record.training));
+            }
+            (false, _) => {}
+        }
         create(&scratch)?;
         let items = self.items(&set.solutions, name)?;
         let request = TrainRequest {
@@ -55,10 +65,12 @@ impl Bench<'_> {
         };
         let summary = self.setup.learner.train(&request, self.control)?;
         let training = Training::new(items.len(), *n_epochs, summary);
-        self.put(&key, &training)?;
+        let sizes = sizes(&unfinished).map_err(io("read", &unfinished))?;
+        let record = Record { training, sizes };
+        self.put(&key, &record)?;
         rename(&unfinished, &model.path)?;
         remove(&scratch)?;
-        Ok((model, training))
+        Ok((model, record.training))
     }
 
     fn items(&self, solutions: &[Solution], name: &str) -> Result<Vec<TrainingItem>, RunError> {
@@ -68,6 +80,35 @@ impl Bench<'_> {
         };
         solutions.iter().map(item).collect()
     }
+}
+
+/// What is kept of a training: its figures, and the sizes by which a damaged model is known.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    training: Training,
+    sizes: BTreeMap<String, u64>,
+}
+
+/// The files of a directory.
+fn sizes(directory: &Path) -> std::io::Result<BTreeMap<String, u64>> {
+    let mut sizes = BTreeMap::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        sizes.insert(entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len());
+    }
+    Ok(sizes)
+}
+
+fn check_sizes(directory: &Path, written: &BTreeMap<String, u64>) -> Result<(), RunError> {
+    let found = sizes(directory).map_err(io("read", directory))?;
+    for (file, &expected) in written {
+        let found = found.get(file).copied().unwrap_or(0);
+        if found != expected {
+            let (path, file) = (directory.to_path_buf(), file.clone());
+            return Err(RunError::DamagedModel { path, file, expected, found });
+        }
+    }
+    Ok(())
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), RunError> {

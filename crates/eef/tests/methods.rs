@@ -97,10 +97,40 @@ fn methods_are_compared_on_one_first_round_and_complete_runs_are_not_repeated() 
     let first = go();
     assert_eq!(first.runs.len(), 6);
     assert_eq!(first.runs[0].curve, first.runs[2].curve);
+    let eef = first.runs.iter().find(|run| run.method == "eef").unwrap();
+    let models = directory.join(format!("seed-{}", eef.seed)).join("eef/models");
+    assert!(models.join(&eef.best_model).join("table.json").exists());
+    // That of a method whose first round was its best lies beside, where all share it.
+    let sft = &first.runs[0];
+    let models = directory.join(format!("seed-{}", sft.seed)).join("sft-pos/models");
+    assert!(models.join(&sft.best_model).join("table.json").exists(), "{}", sft.best_model);
     let minus_rft = first.differences.iter().find(|difference| difference.minus == "rft").unwrap();
     assert!(minus_rft.win_rate.mean > 0.3 && minus_rft.win_rate.excludes_zero());
+    assert_eq!(minus_rft.win_rates.len(), 2);
+    assert_eq!(minus_rft.win_rate_over_seeds.unwrap().mean, minus_rft.win_rate.mean);
     assert_eq!(go(), first);
     assert_eq!(stores.lock().unwrap().len(), 2 * (1 + 3));
+}
+
+#[test]
+fn what_is_compared_is_named_once() {
+    let bench = Bench::new();
+    let setup = bench.setup(&CORRIDOR);
+    let open = |_: &std::path::Path| -> Result<Box<dyn TrajectoryStore>, eef_store::StoreError> {
+        Ok(Box::new(MemoryStore::new()))
+    };
+    let refused = |names: &[&str], seeds: &[u64], reference: &str| {
+        let options = MethodOptions::default();
+        let methods: Vec<_> = names.iter().map(|name| method(name, &options).unwrap()).collect();
+        let (directory, control) = (bench.path("refused"), Control::silent());
+        compare(&setup, &config(), &methods, seeds, reference, &open, &directory, &control)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(&["rft", "rft", "eef"], &[1], "eef").contains("each method once"));
+    assert!(refused(&["rft", "eef"], &[3, 3], "eef").contains("each seed once"));
+    assert!(refused(&["rft", "eef"], &[1], "nat").contains("one of the methods"));
+    assert!(!bench.path("refused").exists());
 }
 
 type Store = std::sync::Arc<MemoryStore>;
@@ -188,16 +218,134 @@ fn a_directory_is_not_mistaken_for_another_runs() {
     assert!(error.to_string().contains("`seed` was 1, is now 2"), "{error}");
 }
 
+/// Runs with these experts imitated.
+fn imitating(bench: &Bench, names: &[&str], name: &str) -> Result<eef::RunReport, RunError> {
+    let bc_experts = names.iter().map(|&name| name.into()).collect();
+    let config = Config { bc_experts, ..config() };
+    let (store, control) = (MemoryStore::new(), Control::silent());
+    let method = method(name, &MethodOptions::default()).unwrap();
+    let directory = bench.path(&format!("{name} of {}", names.join(" and ")));
+    iterate(&bench.setup(&CORRIDOR), &config, method.as_ref(), &store, &directory, &control)
+}
+
 #[test]
 fn without_positives_there_is_nothing_to_imitate() {
+    let mut bench = Bench::new();
+    bench.experts.retain(|expert| !expert.is_positive());
+    let error = imitating(&bench, &["teacher"], "eef").unwrap_err();
+    assert!(matches!(error, RunError::NothingToImitate { n_experts: 8, n_positive: 0, .. }));
+}
+
+#[test]
+fn every_expert_that_is_imitated_must_be_there() {
     let bench = Bench::new();
-    let config = Config { bc_experts: vec!["nobody".into()], ..config() };
+    let error = imitating(&bench, &["teacher", "techer"], "eef").unwrap_err();
+    assert!(error.to_string().contains("`techer`"), "{error}");
+    assert!(error.to_string().contains("those of teacher"), "{error}");
+}
+
+/// A second teacher, who walks to every room without fault.
+fn with_perfect_second_teacher() -> Bench {
+    let mut bench = Bench::new();
+    let perfect = bench.experts.iter().map(|expert| {
+        let mut expert = eef_core::Trajectory::clone(expert);
+        let goal = expert.instruction.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+        let step = |reply: &str, seen: String| {
+            let mut step = expert.steps[0].clone();
+            (step.reply, step.action) = (reply.into(), eef_core::Action::new(reply));
+            step.observation = eef_core::Observation::new(seen);
+            step
+        };
+        let mut steps: Vec<_> =
+            (1..=goal).map(|room| step("right", format!("room {room}"))).collect();
+        steps.push(step("take", "taken".to_owned()));
+        expert.steps = steps;
+        expert.outcome.reward = eef_core::Reward::new(1.0).unwrap();
+        expert.origin = eef_core::Origin::Expert { name: "perfect".into() };
+        let task = expert.task.to_string();
+        expert.id = eef_core::TrajectoryId::derive(&[b"perfect", task.as_bytes()]);
+        std::sync::Arc::new(expert)
+    });
+    let perfect: Vec<_> = perfect.collect();
+    bench.experts.extend(perfect);
+    bench
+}
+
+#[test]
+fn an_expert_that_is_not_imitated_is_explored_and_no_baseline_sees_it() {
+    let bench = with_perfect_second_teacher();
+    let alone = run(&Bench::new(), "rft");
+    let rft = imitating(&bench, &["teacher"], "rft").unwrap();
+    // Appendix A.5: behaviour cloning and the baselines know the first expert only.
+    assert_eq!(rft.rounds[0].training.n_examples, 8);
+    assert_eq!(rft.test.win_rate, alone.test.win_rate);
+    let eef = imitating(&bench, &["teacher"], "eef").unwrap();
+    assert_eq!(eef.rounds[0].training.n_examples, 8);
+    // The second one's wins are solutions from the first exploration on.
+    assert_eq!(eef.rounds[1].n_solved_tasks, 16);
+    let both = imitating(&bench, &["teacher", "perfect"], "sft-pos").unwrap();
+    assert_eq!(both.rounds[0].training.n_examples, 24);
+}
+
+#[test]
+fn other_experts_make_another_run_and_enter_no_store() {
+    let mut bench = Bench::new();
+    let (store, control) = (MemoryStore::new(), Control::silent());
+    let directory = bench.path("run");
+    bench.iterate(&CORRIDOR, "eef", &store, &directory, &control).unwrap();
+    let before = store.n_trajectories().unwrap();
+    bench.experts = with_perfect_second_teacher().experts;
+    let error = bench.iterate(&CORRIDOR, "eef", &store, &directory, &control).unwrap_err();
+    assert!(matches!(&error, RunError::OtherRun { field, .. } if field == "experts"), "{error}");
+    assert_eq!(store.n_trajectories().unwrap(), before);
+}
+
+#[test]
+fn a_policys_rollout_is_no_experts() {
+    let mut bench = Bench::new();
+    let (store, control) = (MemoryStore::new(), Control::silent());
+    bench.iterate(&CORRIDOR, "rft", &store, &bench.path("run"), &control).unwrap();
+    let explored = store.by_round(2).unwrap();
+    let explored = explored.into_iter().find(|found| found.task.split() == Split::Train);
+    bench.experts.push(explored.unwrap());
+    let error = bench
+        .iterate(&CORRIDOR, "eef", &MemoryStore::new(), &bench.path("other"), &control)
+        .unwrap_err();
+    assert!(matches!(error, RunError::NotAnExpert { .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_model_is_found_and_trained_again() {
+    let bench = Bench::new();
+    let (store, control) = (MemoryStore::new(), Control::silent());
+    let directory = bench.path("run");
+    let report = bench.iterate(&CORRIDOR, "eef", &store, &directory, &control).unwrap();
+    let model = directory.join("models").join(&report.best_model);
+    let whole = std::fs::read(model.join("table.json")).unwrap();
+    std::fs::write(model.join("table.json"), &whole[..whole.len() / 2]).unwrap();
+    let error = bench.iterate(&CORRIDOR, "eef", &store, &directory, &control).unwrap_err();
+    assert!(matches!(error, RunError::DamagedModel { .. }), "{error}");
+    std::fs::remove_dir_all(&model).unwrap();
+    assert_eq!(bench.iterate(&CORRIDOR, "eef", &store, &directory, &control).unwrap(), report);
+    assert_eq!(std::fs::read(model.join("table.json")).unwrap(), whole);
+}
+
+#[test]
+fn tuning_may_start_from_the_base_model() {
+    let bench = Bench::new();
+    let mut config = config();
+    config.tuning.init = eef::Init::Base;
     let (store, control) = (MemoryStore::new(), Control::silent());
     let eef = method("eef", &MethodOptions::default()).unwrap();
-    let setup = bench.setup(&CORRIDOR);
-    let error =
-        iterate(&setup, &config, eef.as_ref(), &store, &bench.path("run"), &control).unwrap_err();
-    assert!(matches!(error, RunError::NothingToImitate { n_experts: 16, n_named: 0, .. }));
+    let (setup, directory) = (bench.setup(&CORRIDOR), bench.path("base"));
+    let report = iterate(&setup, &config, eef.as_ref(), &store, &directory, &control).unwrap();
+    // Counts that are kept from round to round grow; from the base model they begin anew.
+    let last = report.rounds.last().unwrap();
+    let table = std::fs::read(directory.join("models").join(&last.model).join("table.json"));
+    let table: std::collections::BTreeMap<String, std::collections::BTreeMap<String, f64>> =
+        serde_json::from_slice(&table.unwrap()).unwrap();
+    let sum: f64 = table.values().flat_map(|replies| replies.values()).sum();
+    assert_eq!(sum, last.training.n_trained_tokens as f64);
 }
 
 #[test]
@@ -211,4 +359,18 @@ fn a_model_is_evaluated_by_itself() {
     assert_eq!(found.rewards, report.test.rewards);
     assert_eq!(found.skills[0].name, "left");
     assert_eq!(store.n_trajectories().unwrap(), 16);
+}
+
+#[test]
+fn an_evaluation_on_training_tasks_stays_out_of_a_runs_store() {
+    let bench = Bench::new();
+    let (store, control) = (MemoryStore::new(), Control::silent());
+    let report = bench.iterate(&CORRIDOR, "rft", &store, &bench.path("run"), &control).unwrap();
+    let model = bench.path("run").join("models").join(&report.best_model);
+    let setup = bench.setup(&CORRIDOR);
+    let on = |store: &MemoryStore| {
+        evaluate(&setup, &config(), &model, "best", Split::Train, store, &control)
+    };
+    assert!(matches!(on(&store), Err(RunError::StoreOfRun)));
+    assert_eq!(on(&MemoryStore::new()).unwrap().n_tasks, 16);
 }

@@ -3,15 +3,18 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Bench, CORRIDOR, remains};
 use eef::RunError;
 use eef_core::{
-    Control, Env, EnvError, Environment, Event, Incident, Interrupt, Opening, Progress, Seed,
-    Silent, Split, StateKey, TaskId, Trajectory, TrajectoryId, Transition,
+    Control, Env, EnvError, Environment, Event, Incident, Interrupt, Learner, LearnerError,
+    Opening, Policy, Progress, Seed, Silent, Split, StateKey, TaskId, TrainRequest, TrainSummary,
+    Trajectory, TrajectoryId, Transition,
 };
 use eef_store::{AppendReport, MemoryStore, SqliteStore, StoreError, TrajectoryStore, Unit};
 
@@ -20,10 +23,17 @@ struct Failing<'a> {
     store: &'a MemoryStore,
     n_left: AtomicUsize,
     interrupt: Option<Interrupt>,
+    /// Counts only what is written once this is above zero.
+    counts_from: &'a AtomicUsize,
 }
+
+static ALWAYS: AtomicUsize = AtomicUsize::new(1);
 
 impl Failing<'_> {
     fn write<T>(&self, write: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.counts_from.load(Ordering::SeqCst) == 0 {
+            return write();
+        }
         let left = self
             .n_left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -107,6 +117,7 @@ fn a_run_stopped_at_any_write_continues_to_the_same_bytes() {
                 store: &store,
                 n_left: n_writes.into(),
                 interrupt: (!is_failure).then(|| interrupt.clone()),
+                counts_from: &ALWAYS,
             };
             let control = Control::new(&Silent, interrupt);
             match bench.iterate(&CORRIDOR, "eef", &failing, &directory, &control) {
@@ -124,6 +135,59 @@ fn a_run_stopped_at_any_write_continues_to_the_same_bytes() {
         }
     }
     assert!(n_stopped > 40, "{n_stopped}");
+}
+
+/// A learner that counts, and finds again what it finished.
+struct Counting<'a>(
+    &'a eef::testing::TabularLearner,
+    AtomicUsize,
+    Mutex<BTreeMap<PathBuf, TrainSummary>>,
+);
+
+impl Learner for Counting<'_> {
+    fn train(
+        &self,
+        request: &TrainRequest<'_>,
+        control: &Control<'_>,
+    ) -> Result<TrainSummary, LearnerError> {
+        let mut finished = self.2.lock().unwrap();
+        if let Some(summary) = finished.get(request.output).filter(|_| request.output.exists()) {
+            return Ok(summary.clone());
+        }
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let summary = self.0.train(request, control)?;
+        finished.insert(request.output.to_path_buf(), summary.clone());
+        Ok(summary)
+    }
+    fn policy(&self, model: &Path) -> Result<Box<dyn Policy>, LearnerError> {
+        self.0.policy(model)
+    }
+}
+
+#[test]
+fn a_training_that_could_not_be_recorded_is_not_repeated() {
+    let bench = Bench::new();
+    let (store, silent) = (MemoryStore::new(), Control::silent());
+    let learner = Counting(&bench.learner, AtomicUsize::new(0), Mutex::default());
+    let setup = eef::Setup { learner: &learner, ..bench.setup(&CORRIDOR) };
+    let eef = eef::method("eef", &eef::MethodOptions::default()).unwrap();
+    let directory = bench.path("run");
+    // Fails at the first record after a training: that of its figures.
+    let full = Failing {
+        store: &store,
+        n_left: AtomicUsize::new(0),
+        interrupt: None,
+        counts_from: &learner.1,
+    };
+    let run = |store: &dyn TrajectoryStore| {
+        eef::iterate(&setup, &common::config(), eef.as_ref(), store, &directory, &silent)
+    };
+    assert!(matches!(run(&full), Err(RunError::Store(StoreError::DiskFull { .. }))));
+    assert_eq!(learner.1.load(Ordering::SeqCst), 1);
+    let report = run(&store).unwrap();
+    let n_trainings = report.curve.len() + report.rounds.len() - 1;
+    assert_eq!(learner.1.load(Ordering::SeqCst), n_trainings);
+    assert!(!directory.join("scratch").join("imitation-positives-stage-01").exists());
 }
 
 #[test]

@@ -50,7 +50,10 @@ impl Method for Rft {
         let positives = view.positives()?;
         Ok(TrainingSet::of(match self.n_per_task {
             0 => rejection_all(&positives),
-            n_per_task => dart_uniform(&positives, n_per_task),
+            n_per_task => {
+                let seed = view.seed.derive("positives of a task", 0);
+                dart_uniform(&positives, n_per_task, seed)
+            }
         }))
     }
 }
