@@ -34,6 +34,18 @@ pub enum AgentError {
         /// Ids of the model.
         model: usize,
     },
+    /// A longer conversation than the model has positions for.
+    #[error(
+        "a context length of {asked} tokens is more than the model's own of {limit} \
+         (max_position_embeddings in its config.json): ask for at most {limit}, or take a model \
+         with a longer context"
+    )]
+    ContextLength {
+        /// What was asked for.
+        asked: usize,
+        /// What the model has.
+        limit: usize,
+    },
     /// A document of a pre-training corpus that does not fit the context.
     #[error(
         "document {index} of the corpus is {n_tokens} tokens, the context holds {limit}: make \

@@ -2,20 +2,26 @@
 
 use std::path::Path;
 
-use eef_chat::Example;
+use eef_chat::{Encoder, Example};
 use eef_core::{
     Control, Event, Learner, LearnerError, Policy, TrainRequest, TrainSummary, TrainingItem,
 };
-use eef_llama::device;
+use eef_llama::{Llama, device};
 use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
 
+use crate::shared::LastLoaded;
 use crate::watch::{Watch, sentence};
 use crate::{AgentError, LearnerOptions, LlamaPolicy, model};
 
 /// A [`Learner`] for models in Hugging Face directories.
+///
+/// Policies opened on one model share its weights, however many there are: generating only reads
+/// them. The learner keeps the last model it opened until another one is opened or it trains.
 #[derive(Clone, Debug)]
 pub struct LlamaLearner {
     options: LearnerOptions,
+    /// The model that policies were last opened on.
+    last: LastLoaded<(Llama, Encoder)>,
 }
 
 impl LlamaLearner {
@@ -26,7 +32,7 @@ impl LlamaLearner {
     pub fn new(options: LearnerOptions) -> Result<Self, AgentError> {
         device(&options.device)?;
         options.train.validate()?;
-        Ok(Self { options })
+        Ok(Self { options, last: LastLoaded::default() })
     }
 
     /// Its settings.
@@ -46,8 +52,7 @@ impl LlamaLearner {
         let encoder = model::open_encoder(directory)?;
         let config = model::open_config(directory)?;
         model::check_vocabulary(directory, &encoder, &config)?;
-        let limit = config.max_position_embeddings;
-        let limit = self.options.generation.context_length.map_or(limit, |n| n.min(limit));
+        let limit = self.options.generation.limit(&config)?;
         let prompt = self.options.prompt;
         items
             .iter()
@@ -89,13 +94,19 @@ impl Learner for LlamaLearner {
         if request.items.is_empty() {
             return Err(LearnerError::NoItems);
         }
+        // Training needs the memory, and what explores next is another model.
+        self.last.release();
         self.run(request, control)
             .map_err(|error| error.in_learner(format!("training {}", request.output.display())))
     }
 
     fn policy(&self, directory: &Path) -> Result<Box<dyn Policy>, LearnerError> {
-        let options = &self.options;
-        match LlamaPolicy::open(directory, &options.device, &options.generation) {
+        let open = || {
+            let load = || model::open(directory, &self.options.device);
+            let (llama, encoder) = self.last.get(directory, load)?;
+            LlamaPolicy::new(llama, encoder, &self.options.generation)
+        };
+        match open() {
             Ok(policy) => Ok(Box::new(policy)),
             Err(error) => Err(error.in_learner(format!("opening {}", directory.display()))),
         }

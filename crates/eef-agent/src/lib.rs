@@ -43,6 +43,7 @@ mod model;
 mod options;
 mod policy;
 mod pretrain;
+mod shared;
 mod watch;
 
 pub use error::AgentError;
@@ -50,4 +51,9 @@ pub use learner::LlamaLearner;
 pub use model::{TOKENIZER_FILE, create_model, open_encoder};
 pub use options::{GenerationOptions, LearnerOptions};
 pub use policy::LlamaPolicy;
-pub use pretrain::{PretrainRequest, pretrain, pretrain_examples};
+pub use pretrain::{PretrainRequest, Trained, pretrain, pretrain_examples};
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

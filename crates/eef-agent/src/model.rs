@@ -42,6 +42,14 @@ pub fn create_model(
     Ok(())
 }
 
+/// A model's directory, ready to generate from; clones of both parts share their memory.
+pub(crate) fn open(directory: &Path, device_name: &str) -> Result<(Llama, Encoder), AgentError> {
+    let encoder = open_encoder(directory)?;
+    let llama = Llama::load(directory, &device(device_name)?)?;
+    check_vocabulary(directory, &encoder, llama.config())?;
+    Ok((llama, encoder))
+}
+
 /// A tokenizer may have fewer ids than the model (padding to a round number), never more.
 pub(crate) fn check_vocabulary(
     directory: &Path,

@@ -1,7 +1,12 @@
 //! Settings of a learner.
 
+use std::path::Path;
+
 use eef_chat::PromptTemplate;
+use eef_llama::LlamaConfig;
 use eef_train::TrainConfig;
+
+use crate::{AgentError, model};
 
 /// How policies generate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,14 +15,34 @@ pub struct GenerationOptions {
     pub max_sequences: usize,
     /// Most tokens in a reply, its end of turn included.
     pub max_reply_tokens: usize,
-    /// Most tokens in a conversation; `None`, or more than the model has positions for, means as
-    /// many as the model has. The same limit holds for training examples.
+    /// Most tokens in a conversation; `None` means as many as the model has positions for, and
+    /// more than those is an error. The same limit holds for training examples.
     pub context_length: Option<usize>,
 }
 
 impl Default for GenerationOptions {
     fn default() -> Self {
         Self { max_sequences: 64, max_reply_tokens: 64, context_length: None }
+    }
+}
+
+impl GenerationOptions {
+    /// Whether a model's directory can hold conversations as long as these options ask for; reads
+    /// only its `config.json`.
+    ///
+    /// # Errors
+    /// [`AgentError::ContextLength`], or the file cannot be read.
+    pub fn check_context_length(&self, directory: &Path) -> Result<(), AgentError> {
+        self.limit(&model::open_config(directory)?).map(|_| ())
+    }
+
+    /// Most tokens in a conversation with a model.
+    pub(crate) fn limit(&self, model: &LlamaConfig) -> Result<usize, AgentError> {
+        let limit = model.max_position_embeddings;
+        match self.context_length {
+            Some(asked) if asked > limit => Err(AgentError::ContextLength { asked, limit }),
+            asked => Ok(asked.unwrap_or(limit)),
+        }
     }
 }
 

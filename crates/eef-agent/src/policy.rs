@@ -7,7 +7,7 @@ use eef_chat::{Conversation, Encoder};
 use eef_core::{
     ConversationId, Message, Policy, PolicyError, Reply, ReplyEnd, Role, SampledTokens, Turn,
 };
-use eef_llama::{Completion, Finish, Generator, GeneratorConfig, Llama, Request, device};
+use eef_llama::{Completion, Finish, Generator, GeneratorConfig, Llama, Request};
 
 use crate::{AgentError, GenerationOptions, model};
 
@@ -24,7 +24,7 @@ pub struct LlamaPolicy {
 
 struct Held {
     conversation: Conversation,
-    /// Tokens that the generator has, or has been asked to take.
+    /// Tokens that the generator has taken.
     n_known: usize,
 }
 
@@ -38,25 +38,23 @@ impl LlamaPolicy {
         device_name: &str,
         options: &GenerationOptions,
     ) -> Result<Self, AgentError> {
-        let encoder = model::open_encoder(directory)?;
-        let llama = Llama::load(directory, &device(device_name)?)?;
-        model::check_vocabulary(directory, &encoder, llama.config())?;
+        let (llama, encoder) = model::open(directory, device_name)?;
         Self::new(llama, encoder, options)
     }
 
     /// Joins a model and an encoder.
     ///
     /// # Errors
-    /// [`AgentError::Llama`] where the model cannot generate with these options.
+    /// [`AgentError::ContextLength`] or [`AgentError::Llama`] where the model cannot generate with
+    /// these options.
     pub fn new(
         llama: Llama,
         encoder: Encoder,
         options: &GenerationOptions,
     ) -> Result<Self, AgentError> {
-        let limit = llama.config().max_position_embeddings;
         let config = GeneratorConfig {
             max_sequences: options.max_sequences,
-            context_length: options.context_length.map(|length| length.min(limit)),
+            context_length: Some(options.limit(llama.config())?),
             stop_tokens: vec![encoder.stop_token()],
             ..GeneratorConfig::default()
         };
@@ -80,16 +78,16 @@ impl LlamaPolicy {
             self.encoder.push(&mut held.conversation, message)?;
         }
         self.encoder.begin_reply(&mut held.conversation);
-        let tokens = held.conversation.token_ids()[held.n_known..].to_vec();
-        held.n_known = held.conversation.len();
         self.generator.submit(Request {
             sequence: turn.conversation.0,
-            tokens,
+            tokens: held.conversation.token_ids()[held.n_known..].to_vec(),
             max_new_tokens: self.max_reply_tokens,
             temperature: turn.sampling.temperature,
             top_p: turn.sampling.top_p,
             seed: turn.seed.get(),
         })?;
+        // Only now: what was refused is not known.
+        held.n_known = held.conversation.len();
         Ok(())
     }
 
@@ -98,8 +96,10 @@ impl LlamaPolicy {
         let end = match completion.finish {
             Finish::Stop => ReplyEnd::Stop,
             Finish::Length => ReplyEnd::Length,
-            // What was sampled before the context ended is no reply.
+            // What was sampled before the context ended is no reply. The generator may not have
+            // taken the turn: were the conversation kept, a shorter one would follow a gap.
             Finish::ContextFull => {
+                self.close(conversation);
                 let end = ReplyEnd::ContextFull;
                 return Ok(Reply { conversation, text: String::new(), sampled: None, end });
             }
@@ -122,10 +122,8 @@ impl LlamaPolicy {
         }
         Ok(Reply { conversation, text, sampled: Some(sampled), end })
     }
-}
 
-impl Policy for LlamaPolicy {
-    fn step(&mut self, turns: Vec<Turn>) -> Result<Vec<Reply>, PolicyError> {
+    fn take_and_generate(&mut self, turns: Vec<Turn>) -> Result<Vec<Reply>, PolicyError> {
         for turn in turns {
             if turn.messages.last().is_none_or(|message| message.role != Role::User) {
                 return Err(PolicyError::NothingToAnswer { conversation: turn.conversation });
@@ -144,9 +142,28 @@ impl Policy for LlamaPolicy {
         replies.sort_by_key(|reply| reply.conversation);
         Ok(replies)
     }
+}
+
+impl Policy for LlamaPolicy {
+    fn step(&mut self, turns: Vec<Turn>) -> Result<Vec<Reply>, PolicyError> {
+        let replies = self.take_and_generate(turns);
+        if replies.is_err() {
+            // Replies that were ready are gone: no conversation can go on as if they were there.
+            self.reset();
+        }
+        replies
+    }
 
     fn close(&mut self, conversation: ConversationId) {
         if self.conversations.remove(&conversation).is_some() {
+            self.generator.close(conversation.0);
+        }
+    }
+
+    fn reset(&mut self) {
+        // The generator keeps nothing besides its sequences, and each has its conversation here;
+        // one that is still generating is closed like the others.
+        for conversation in std::mem::take(&mut self.conversations).into_keys() {
             self.generator.close(conversation.0);
         }
     }

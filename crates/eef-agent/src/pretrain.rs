@@ -1,4 +1,4 @@
-//! Pre-training a small base model: every token of a corpus is trained.
+//! Pre-training a small base model on a corpus.
 
 use std::path::Path;
 
@@ -24,9 +24,21 @@ pub struct PretrainRequest<'a> {
     pub train: &'a TrainConfig,
     /// Where to train, such as `cpu`.
     pub device: &'a str,
+    /// Which tokens carry loss.
+    pub trained: Trained,
 }
 
-/// Turns conversations into examples of which every token is trained, observations too.
+/// Which tokens of a corpus carry loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Trained {
+    /// All but the first: observations too.
+    #[default]
+    Everything,
+    /// The replies: observations are read only.
+    Replies,
+}
+
+/// Turns conversations into examples.
 ///
 /// # Errors
 /// [`AgentError::DocumentTooLong`] names the first that exceeds `context_length` tokens.
@@ -34,11 +46,15 @@ pub fn pretrain_examples(
     corpus: impl IntoIterator<Item = Vec<Message>>,
     encoder: &Encoder,
     context_length: usize,
+    trained: Trained,
 ) -> Result<Vec<TrainExample>, AgentError> {
     let documents = corpus.into_iter().enumerate();
     documents
         .map(|(index, messages)| {
-            let example = Example::of_everything(encoder, &messages)?;
+            let example = match trained {
+                Trained::Everything => Example::of_everything(encoder, &messages)?,
+                Trained::Replies => Example::of_replies(encoder, &messages)?,
+            };
             let n_tokens = example.token_ids.len();
             if n_tokens > context_length {
                 let limit = context_length;
@@ -60,7 +76,7 @@ pub fn pretrain(
     control: &Control<'_>,
 ) -> Result<TrainSummary, AgentError> {
     let limit = request.model.max_position_embeddings;
-    let examples = pretrain_examples(corpus, request.encoder, limit)?;
+    let examples = pretrain_examples(corpus, request.encoder, limit, request.trained)?;
     let init = request.scratch.join("init");
     std::fs::create_dir_all(request.scratch).map_err(AgentError::write(request.scratch))?;
     // Written again every time: the same seed gives the same bytes, and a kill may have left half.

@@ -12,8 +12,9 @@ use eef_chat::{BpeTraining, ChatTemplate, Encoder, Example, PromptTemplate, Toke
 use eef_core::testing::Corridor;
 use eef_core::{
     Author, Control, ConversationId, Environment, EpisodeEnd, Event, Interrupt, Learner,
-    LearnerError, Message, Origin, Outcome, Policy, Progress, ReplyEnd, Reward, Sampling, Seed,
-    Split, Step, TaskId, TrainRequest, TrainingItem, Trajectory, TrajectoryId, Turn,
+    LearnerError, Message, Origin, Outcome, Policy, PolicyError, Progress, ReplyEnd, Reward,
+    Sampling, Seed, Split, Step, TaskId, TrainRequest, TrainingItem, Trajectory, TrajectoryId,
+    Turn,
 };
 use eef_llama::LlamaConfig;
 use eef_train::TrainConfig;
@@ -268,6 +269,152 @@ fn a_conversation_that_outgrows_the_context_ends() {
 }
 
 #[test]
+fn a_longer_context_than_the_models_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = random_model(directory.path());
+    let own = LlamaConfig::tiny(1).max_position_embeddings;
+    let options =
+        |asked| GenerationOptions { context_length: Some(asked), ..GenerationOptions::default() };
+    options(own).check_context_length(&base).unwrap();
+    LlamaPolicy::open(&base, "cpu", &options(own)).unwrap();
+    let expected = format!(
+        "a context length of {} tokens is more than the model's own of {own} \
+         (max_position_embeddings in its config.json): ask for at most {own}, or take a model with \
+         a longer context",
+        own + 1
+    );
+    let error = options(own + 1).check_context_length(&base).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    let Err(error) = LlamaPolicy::open(&base, "cpu", &options(own + 1)) else {
+        panic!("a policy over a context that the model does not have");
+    };
+    assert_eq!(error.to_string(), expected);
+    let generation = options(own + 1);
+    let learner =
+        LlamaLearner::new(LearnerOptions { generation, ..LearnerOptions::default() }).unwrap();
+    assert_eq!(learner.examples(&base, &[]).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn what_follows_a_full_context_is_a_new_conversation() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = random_model(directory.path());
+    let options = GenerationOptions {
+        context_length: Some(48),
+        max_reply_tokens: 4,
+        ..GenerationOptions::default()
+    };
+    let turn = |text: String| Turn {
+        conversation: ConversationId(7),
+        messages: vec![Message::user(text)],
+        sampling: Sampling::at_temperature(1.0),
+        seed: Seed::new(1),
+    };
+    let mut policy = LlamaPolicy::open(&base, "cpu", &options).unwrap();
+    assert_ne!(ask(&mut policy, turn("room 1".to_owned())).end, ReplyEnd::ContextFull);
+    let full = ask(&mut policy, turn("room 1 ".repeat(60)));
+    assert_eq!(full.end, ReplyEnd::ContextFull);
+    assert_eq!(policy.token_ids(ConversationId(7)), None);
+    let after = ask(&mut policy, turn("room 2".to_owned()));
+    let mut fresh = LlamaPolicy::open(&base, "cpu", &options).unwrap();
+    assert_eq!(after, ask(&mut fresh, turn("room 2".to_owned())));
+    assert_eq!(policy.token_ids(ConversationId(7)), fresh.token_ids(ConversationId(7)));
+}
+
+/// Four conversations that open alike, so that later ones wait for the first one's prefix and end
+/// their replies after it.
+fn openings(text: &str, seed: u64) -> Vec<Turn> {
+    let opening = Message::user(format!("take room 1\n{}", text.repeat(20)));
+    let turn = |conversation| Turn {
+        conversation: ConversationId(conversation),
+        messages: vec![opening.clone()],
+        sampling: Sampling::at_temperature(1.0),
+        seed: Seed::new(seed).derive("conversation", conversation),
+    };
+    (0..4).map(turn).collect()
+}
+
+/// All replies to these turns and to one more turn of each conversation.
+fn converse(policy: &mut dyn Policy, turns: Vec<Turn>) -> Vec<eef_core::Reply> {
+    let mut all = Vec::new();
+    let seconds = turns.iter().map(|turn| Turn {
+        messages: vec![Message::user("room 3")],
+        seed: turn.seed.derive("turn", 1),
+        ..turn.clone()
+    });
+    for turns in [turns.clone(), seconds.collect()] {
+        let mut replies = policy.step(turns).unwrap();
+        while !replies.is_empty() {
+            all.append(&mut replies);
+            replies = policy.step(Vec::new()).unwrap();
+        }
+    }
+    all
+}
+
+#[test]
+fn a_policy_that_was_reset_in_the_middle_of_replies_is_as_a_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = random_model(directory.path());
+    // Three of the four have a place; the last one waits for it.
+    let options = GenerationOptions { max_sequences: 3, max_reply_tokens: 6, ..Default::default() };
+    let mut policy = LlamaPolicy::open(&base, "cpu", &options).unwrap();
+    let ready = policy.step(openings("room 0 ", 1)).unwrap();
+    assert!((1..=2).contains(&ready.len()), "nobody is in the middle of a reply: {ready:?}");
+    policy.reset();
+    for conversation in 0..4 {
+        assert_eq!(policy.token_ids(ConversationId(conversation)), None);
+    }
+    assert!(policy.step(Vec::new()).unwrap().is_empty());
+
+    let found = converse(&mut policy, openings("room 2 ", 2));
+    let mut fresh = LlamaPolicy::open(&base, "cpu", &options).unwrap();
+    assert_eq!(found, converse(&mut fresh, openings("room 2 ", 2)));
+    assert_eq!(found.len(), 8);
+}
+
+#[test]
+fn a_turn_that_is_refused_loses_the_conversations_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = random_model(directory.path());
+    let options = GenerationOptions { max_reply_tokens: 6, ..GenerationOptions::default() };
+    let mut policy = LlamaPolicy::open(&base, "cpu", &options).unwrap();
+    let mut refused = openings("room 0 ", 1);
+    refused[1].sampling.temperature = -1.0;
+    let error = policy.step(refused).unwrap_err();
+    assert!(matches!(error, PolicyError::Failed { .. }), "{error}");
+    let found = converse(&mut policy, openings("room 2 ", 2));
+    let mut fresh = LlamaPolicy::open(&base, "cpu", &options).unwrap();
+    assert_eq!(found, converse(&mut fresh, openings("room 2 ", 2)));
+}
+
+#[test]
+fn policies_of_one_learner_follow_the_directory_and_not_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = random_model(directory.path());
+    let learner = learner();
+    let replies = |learner: &LlamaLearner| {
+        let mut policy = learner.policy(&base).unwrap();
+        converse(policy.as_mut(), openings("room 1 ", 3))
+    };
+    // Both are open at once, on one copy of the weights.
+    let mut held = learner.policy(&base).unwrap();
+    let first = replies(&learner);
+    assert_eq!(first, converse(held.as_mut(), openings("room 1 ", 3)));
+
+    let other = directory.path().join("other");
+    create_model(&other, &LlamaConfig::tiny(1), &encoder(), 4).unwrap();
+    std::fs::rename(&base, directory.path().join("replaced")).unwrap();
+    std::fs::rename(&other, &base).unwrap();
+    let second = replies(&learner);
+    assert_ne!(first, second);
+    assert_eq!(second, replies(&self::learner()));
+    // Who had opened the model before keeps it.
+    held.reset();
+    assert_eq!(first, converse(held.as_mut(), openings("room 1 ", 3)));
+}
+
+#[test]
 fn a_base_is_pretrained_on_every_token_and_continues_after_an_interruption() {
     let directory = tempfile::tempdir().unwrap();
     let encoder = encoder();
@@ -290,6 +437,7 @@ fn a_base_is_pretrained_on_every_token_and_continues_after_an_interruption() {
             scratch: &scratch,
             train: &train,
             device: "cpu",
+            trained: eef_agent::Trained::Everything,
         };
         let summary = pretrain(&request, corpus(), control)?;
         Ok::<_, eef_agent::AgentError>((summary, std::fs::read(output.join("model.safetensors"))))

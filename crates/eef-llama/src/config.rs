@@ -54,6 +54,13 @@ pub struct LlamaConfig {
     pub other: Map<String, Value>,
 }
 
+/// Beyond it, counts of weights and of their bytes could overflow; no real model is near it.
+const MOST_WEIGHTS: u64 = 1 << 48;
+
+/// Positions times the width of a head: 1 GiB of cosines and sines, a million positions of LLaMA's
+/// heads twice over. A number in a file must not be able to ask for all the memory.
+const MOST_ANGLES: usize = 1 << 28;
+
 fn default_epsilon() -> f64 {
     1e-6
 }
@@ -76,7 +83,7 @@ impl LlamaConfig {
         Ok(config)
     }
 
-    /// The text of a `config.json` that transformers reads.
+    /// The text of a `config.json` that transformers reads, for weights written as `f32`.
     pub fn to_json(&self) -> String {
         let mut config = self.clone();
         let mut default = |name: &str, value: Value| {
@@ -85,7 +92,13 @@ impl LlamaConfig {
         default("architectures", Value::from(vec!["LlamaForCausalLM"]));
         default("model_type", Value::from("llama"));
         default("hidden_act", Value::from("silu"));
-        default("torch_dtype", Value::from("float32"));
+        // Whatever the model was loaded from: weights are written as `f32`, and a program that
+        // reads another type here would round them. Newer versions of transformers say `dtype`.
+        let written = || Value::from("float32");
+        config.other.insert("torch_dtype".to_owned(), written());
+        if let Some(dtype) = config.other.get_mut("dtype") {
+            *dtype = written();
+        }
         // Plain numbers, strings and maps with string keys: serialising them cannot fail. Sorted
         // here, because the order of `serde_json`'s maps depends on its features.
         let value = serde_json::to_value(&config).unwrap_or_default();
@@ -108,7 +121,6 @@ impl LlamaConfig {
             ("num_key_value_heads", self.n_key_value_heads()),
             ("max_position_embeddings", self.max_position_embeddings),
         ];
-        // Beyond a billion, products of two fields could overflow; no real model is near it.
         for (field, value) in counts {
             check(field, value, value > 0 && value < 1 << 30, "between 1 and 2^30")?;
         }
@@ -119,7 +131,7 @@ impl LlamaConfig {
         }
         let head_dim = self.head_dim();
         let even = head_dim > 0 && head_dim.is_multiple_of(2) && head_dim < 1 << 16;
-        check("head_dim", head_dim, even, "an even number: rotation works on pairs")?;
+        check("head_dim", head_dim, even, "an even number below 2^16: rotation works on pairs")?;
         let key_value = self.n_key_value_heads();
         let divides = heads.is_multiple_of(key_value);
         check("num_key_value_heads", key_value, divides, "a divisor of num_attention_heads")?;
@@ -128,6 +140,13 @@ impl LlamaConfig {
         check("rms_norm_eps", epsilon, usable, "a small positive number")?;
         let theta = self.rope_theta;
         check("rope_theta", theta, theta > 0.0 && theta.is_finite(), "a positive number")?;
+        self.count_weights()?;
+        let (positions, most) = (self.max_position_embeddings, MOST_ANGLES / head_dim);
+        let expected = format!(
+            "at most {most}, since a table holds the rotations of every position: lower it to the \
+             longest sequence that is needed"
+        );
+        check("max_position_embeddings", positions, positions <= most, &expected)?;
         self.refuse_unsupported()
     }
 
@@ -141,15 +160,35 @@ impl LlamaConfig {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    /// Number of weights.
+    /// Number of weights; `usize::MAX` for more than [`validate`](Self::validate) accepts.
     pub fn n_parameters(&self) -> usize {
-        let (hidden, head_dim) = (self.hidden_size, self.head_dim());
-        let query = self.num_attention_heads * head_dim;
-        let key_value = self.n_key_value_heads() * head_dim;
-        let attention = hidden * (2 * query + 2 * key_value);
-        let layer = attention + 3 * hidden * self.intermediate_size + 2 * hidden;
-        let vocabulary = self.vocab_size * hidden * if self.tie_word_embeddings { 1 } else { 2 };
-        self.num_hidden_layers * layer + vocabulary + hidden
+        let n = self.count_weights().ok();
+        n.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
+    }
+
+    /// Counts the weights part by part; the error names the field whose part is beyond all models.
+    fn count_weights(&self) -> Result<u64, LlamaError> {
+        let (hidden, inner) = (self.hidden_size as u64, self.intermediate_size as u64);
+        let (n_query, n_key_value) =
+            (self.num_attention_heads as u64, self.n_key_value_heads() as u64);
+        let part = |field, found: usize, factors: &[u64]| -> Result<u64, LlamaError> {
+            let n = factors.iter().try_fold(1u64, |n, factor| n.checked_mul(*factor));
+            let n = n.filter(|n| *n <= MOST_WEIGHTS);
+            check(field, found, n.is_some(), "less: the model would have more than 2^48 weights")?;
+            Ok(n.unwrap_or(0))
+        };
+        let heads = n_query.saturating_add(n_key_value);
+        let attention = [2, hidden, heads, self.head_dim() as u64];
+        let attention = part("num_attention_heads", self.num_attention_heads, &attention)?;
+        let feed_forward = part("intermediate_size", self.intermediate_size, &[3, hidden, inner])?;
+        let norms = part("hidden_size", self.hidden_size, &[2, hidden])?;
+        let layer = attention + feed_forward + norms;
+        let layers = [self.num_hidden_layers as u64, layer];
+        let layers = part("num_hidden_layers", self.num_hidden_layers, &layers)?;
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        let vocabulary =
+            part("vocab_size", self.vocab_size, &[tables, self.vocab_size as u64, hidden])?;
+        Ok(layers + vocabulary + hidden)
     }
 
     /// A field that changes the arithmetic and is not known here must not be ignored.
@@ -209,6 +248,76 @@ mod tests {
         let again = parse(&config.to_json()).unwrap();
         assert_eq!(again.other["eos_token_id"], serde_json::json!([3, 7]));
         assert_eq!(again.to_json(), config.to_json());
+    }
+
+    #[test]
+    fn the_stored_type_is_the_one_that_is_written() {
+        let half = r#""torch_dtype": "bfloat16", "dtype": "bfloat16", "vocab_size""#;
+        let config = parse(&TINY.replacen("\"vocab_size\"", half, 1)).unwrap();
+        assert_eq!(config.other["torch_dtype"], "bfloat16");
+        let again = parse(&config.to_json()).unwrap();
+        for field in ["torch_dtype", "dtype"] {
+            assert_eq!(again.other[field], "float32");
+        }
+        assert!(!parse(TINY).unwrap().to_json().contains("\"dtype\""));
+    }
+
+    #[test]
+    fn numbers_that_no_model_has_are_refused_before_anything_is_allocated() {
+        let tiny = parse(TINY).unwrap();
+        let large = 1 << 29;
+        let cases = [
+            (
+                "num_attention_heads",
+                LlamaConfig {
+                    hidden_size: large,
+                    num_attention_heads: large,
+                    num_key_value_heads: Some(1),
+                    head_dim: Some(1 << 15),
+                    ..tiny.clone()
+                },
+            ),
+            (
+                "intermediate_size",
+                LlamaConfig {
+                    hidden_size: large,
+                    intermediate_size: large,
+                    head_dim: Some(8),
+                    ..tiny.clone()
+                },
+            ),
+            (
+                "num_hidden_layers",
+                LlamaConfig {
+                    intermediate_size: 1 << 20,
+                    num_hidden_layers: large,
+                    ..tiny.clone()
+                },
+            ),
+            (
+                "vocab_size",
+                LlamaConfig {
+                    hidden_size: 1 << 20,
+                    head_dim: Some(8),
+                    vocab_size: large,
+                    ..tiny.clone()
+                },
+            ),
+            (
+                "max_position_embeddings",
+                LlamaConfig { max_position_embeddings: large, ..tiny.clone() },
+            ),
+        ];
+        for (field, config) in cases {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(&format!("{field} is ")), "{field} not in {message:?}");
+            assert!(field == "max_position_embeddings" || config.n_parameters() == usize::MAX);
+        }
+        // A million positions of an 8B model's heads are fine.
+        let long =
+            LlamaConfig { head_dim: Some(128), max_position_embeddings: 1 << 20, ..tiny.clone() };
+        long.validate().unwrap();
+        assert_eq!(tiny.n_parameters(), 2 * (32 * 96 + 3 * 32 * 64 + 64) + 2 * 100 * 32 + 32);
     }
 
     #[test]

@@ -20,6 +20,29 @@ pub fn device(name: &str) -> Result<Device, LlamaError> {
     }
 }
 
+/// The features of this processor by which the kernels here and Burn's matrix products choose their
+/// instructions; none where there is nothing to choose. Machines that differ in them round sums
+/// differently, and the same work gives other bytes.
+pub fn cpu_features() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        macro_rules! detected {
+            ($($feature:tt)*) => {
+                [$(($feature, std::arch::is_x86_feature_detected!($feature))),*]
+            };
+        }
+        let known = detected!(
+            "sse4.2" "popcnt" "avx" "avx2" "bmi1" "bmi2" "fma" "lzcnt"
+            "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx512fp16"
+        );
+        known.into_iter().filter_map(|(feature, is_there)| is_there.then_some(feature)).collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        Vec::new()
+    }
+}
+
 #[cfg(feature = "cuda")]
 fn cuda(index: usize) -> Result<Device, &'static str> {
     // Burn panics where there is no driver: look for it first.

@@ -35,9 +35,14 @@ mod packed;
 mod random;
 
 pub use config::LlamaConfig;
-pub use device::device;
+pub use device::{cpu_features, device};
 pub use error::LlamaError;
 pub use generate::{Completion, Finish, Generator, GeneratorConfig, Request};
 pub use model::Llama;
 pub use ops::cross_entropy;
 pub use packed::Packed;
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

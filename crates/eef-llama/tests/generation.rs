@@ -157,15 +157,40 @@ fn shared_prefixes_change_nothing() {
     }
     let found = run_all(&mut together);
     assert_eq!(found.len(), 7);
+    let mut n_alone = 0;
     for (sequence, completion) in &found {
         let mut alone = generator(1);
         alone.submit(request(*sequence)).unwrap();
         assert_close(completion, &run_all(&mut alone)[sequence]);
+        // The last token of an answer is not read: it waits for the next turn.
+        assert_eq!(alone.n_computed_tokens(), request(*sequence).tokens.len() as u64 + 5);
+        n_alone += alone.n_computed_tokens();
     }
+    // Each but the first takes over what one step of the first had computed, or more.
+    let n_together = together.n_computed_tokens();
+    assert!(n_together + 6 * 16 <= n_alone, "{n_together} tokens together, {n_alone} alone");
     // One that was opened later shares with those that are still open, and is the same again.
     together.submit(Request { sequence: 9, ..request(3) }).unwrap();
     let later = run_all(&mut together).remove(&9).unwrap();
     assert_close(&found[&3], &Completion { sequence: 3, ..later });
+    // The last token of its prompt, and its answer but for the end.
+    assert_eq!(together.n_computed_tokens() - n_together, 1 + 5);
+}
+
+/// Workers generate with clones of one model at the same time.
+#[test]
+fn generating_leaves_the_weights_that_clones_share_as_they_are() {
+    let shared = model(1);
+    let tokens = prompt(2, 30);
+    let before = logits(&shared, &tokens);
+    let mut generator = Generator::new(shared.clone(), GeneratorConfig::default()).unwrap();
+    for sequence in 0..5 {
+        let request = Request::greedy(sequence, prompt(sequence, 11), 9);
+        generator.submit(Request { temperature: 0.7, seed: sequence, ..request }).unwrap();
+    }
+    assert_eq!(run_all(&mut generator).len(), 5);
+    assert_eq!(logits(&shared, &tokens), before);
+    assert_eq!(logits(generator.model(), &tokens), before);
 }
 
 #[test]
@@ -223,12 +248,18 @@ fn impossible_requests_are_refused() {
         Request { max_new_tokens: 0, ..good.clone() },
         Request { temperature: -1.0, ..good.clone() },
         Request { temperature: f32::NAN, ..good.clone() },
+        Request { temperature: f32::INFINITY, ..good.clone() },
+        // Its reciprocal is infinite, and that of the next one makes logits infinite.
+        Request { temperature: 1e-39, ..good.clone() },
+        Request { temperature: 1e-38, ..good.clone() },
         Request { top_p: 0.0, ..good.clone() },
         Request { top_p: 1.5, ..good.clone() },
     ];
     for request in bad {
         assert!(generator.submit(request.clone()).is_err(), "{request:?}");
     }
+    let cold = generator.submit(Request { temperature: 1e-39, ..good.clone() }).unwrap_err();
+    assert!(cold.to_string().contains("or 0 for the likeliest token"), "{cold}");
     generator.submit(good.clone()).unwrap();
     let twice = generator.submit(good).unwrap_err();
     assert!(matches!(twice, LlamaError::Request { sequence: 0, .. }), "{twice}");

@@ -217,6 +217,37 @@ mod tests {
         assert_ne!(weights(&ours), init);
     }
 
+    #[derive(Module, Debug)]
+    struct Normed {
+        before: Param<Tensor<2>>,
+        gain: Param<Tensor<1>>,
+        after: Param<Tensor<2>>,
+    }
+
+    #[test]
+    fn weight_decay_shrinks_matrices_and_leaves_gains_alone() {
+        let device = Device::flex();
+        let init = values(1, 10);
+        let gain = TensorData::new(init[4..6].to_vec(), [2]);
+        let model = Normed {
+            before: Param::from_tensor(matrix(&init[..4], 2, &device)),
+            gain: Param::from_tensor(Tensor::from_data(gain, &device)),
+            after: Param::from_tensor(matrix(&init[6..], 2, &device)),
+        };
+        let config = AdamWConfig { weight_decay: 0.5, ..AdamWConfig::default() };
+        // Without a gradient, decay is all that moves a weight.
+        let gradients = FlatGradients(vec![0.0; 10]);
+        let update =
+            Update { gradients: &gradients, clip: 1.0, learning_rate: 0.5, config: &config };
+        let model = AdamW::new(10).update(model, update).unwrap();
+        let numbers = |data: TensorData| data.as_slice::<f32>().unwrap().to_vec();
+        let shrunk = |weights: &[f32]| weights.iter().map(|w| w * 0.75).collect::<Vec<f32>>();
+        assert_eq!(numbers(model.before.val().into_data()), shrunk(&init[..4]));
+        assert_eq!(numbers(model.gain.val().into_data()), init[4..6]);
+        assert_eq!(numbers(model.after.val().into_data()), shrunk(&init[6..]));
+        assert!(init.iter().all(|weight| *weight != 0.0));
+    }
+
     #[test]
     fn clipping_scales_the_gradient() {
         let device = Device::flex();

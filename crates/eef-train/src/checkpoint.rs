@@ -116,6 +116,25 @@ impl CheckpointDirectory {
         fs::remove_dir_all(&self.path).map_err(TrainError::io("remove", &self.path))
     }
 
+    /// Removes what a training left in this place that was killed between writing its output and
+    /// [`clear`](Self::clear). Another training's checkpoints stay: that one may not be finished.
+    pub fn clear_remains(path: PathBuf, fingerprint: &str) -> Result<(), TrainError> {
+        if !path.try_exists().map_err(TrainError::io("look for", &path))? {
+            return Ok(());
+        }
+        let directory = Self { path };
+        for (_, file) in directory.list()? {
+            match read(&file) {
+                Ok(found) if found.position.fingerprint == fingerprint => {}
+                Ok(_) => return Ok(()),
+                // Damaged: whose it was cannot be told, and nobody can continue from it.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) => return Err(TrainError::io("read the checkpoint", &file)(error)),
+            }
+        }
+        directory.clear()
+    }
+
     /// Steps and files, oldest first.
     fn list(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
         let mut found = Vec::new();
@@ -280,6 +299,20 @@ mod tests {
             let error = directory.load_newest(fingerprint, n).unwrap_err();
             assert!(matches!(error, TrainError::Foreign { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn remains_are_cleared_and_checkpoints_of_another_training_are_not() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("c");
+        CheckpointDirectory::clear_remains(path.clone(), "a").unwrap();
+        let directory = CheckpointDirectory::open(path.clone()).unwrap();
+        directory.save(&checkpoint(1)).unwrap();
+        directory.save(&checkpoint(2)).unwrap();
+        CheckpointDirectory::clear_remains(path.clone(), "b").unwrap();
+        assert_eq!(directory.list().unwrap().len(), 2);
+        CheckpointDirectory::clear_remains(path.clone(), "a").unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -66,3 +66,8 @@ pub use observer::{StepReport, TrainObserver, TrainStart};
 pub use renderer::RendererObserver;
 pub use schedule::Schedule;
 pub use trainer::{TrainPaths, Trainer};
+
+/// The README's example, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

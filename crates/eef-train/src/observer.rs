@@ -50,7 +50,8 @@ pub trait TrainObserver {
     /// Called after every step.
     fn stepped(&mut self, _report: &StepReport) {}
 
-    /// Called where an epoch ends, with its mean loss per trained token.
+    /// Called where an epoch ends, with its mean loss per trained token; with that of the epoch
+    /// before where no step of this one was finite.
     fn epoch_ended(&mut self, _epoch: usize, _loss: f64) {}
 
     /// Called once at the end, also where training stops early.

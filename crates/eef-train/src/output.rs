@@ -1,6 +1,7 @@
 //! The trained model's directory, complete as soon as it exists.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use eef_core::TrainSummary;
@@ -22,7 +23,7 @@ struct Record {
     epoch_losses: Vec<f64>,
 }
 
-/// Writes the model, and the other files of `init` (tokenizer, chat template), under a temporary
+/// Writes the model, and what belongs to it of `init` (tokenizer, chat template), under a temporary
 /// name, flushes everything to the disk, and renames.
 pub(crate) fn write_output(
     model: &Llama,
@@ -49,16 +50,22 @@ pub(crate) fn write_output(
 /// The summary of a finished training, where its output is there already.
 ///
 /// # Errors
-/// [`TrainError::Foreign`] where the directory is another training's, or something else.
+/// [`TrainError::Foreign`] where the directory is another training's, or something else;
+/// [`TrainError::Io`] where it cannot be told.
 pub(crate) fn read_finished(
     output: &Path,
     fingerprint: &str,
 ) -> Result<Option<TrainSummary>, TrainError> {
-    if !output.exists() {
+    if !output.try_exists().map_err(TrainError::io("look for", output))? {
         return Ok(None);
     }
     let foreign = || TrainError::Foreign { path: output.to_path_buf() };
-    let text = fs::read(output.join(RECORD)).map_err(|_| foreign())?;
+    let path = output.join(RECORD);
+    let text = fs::read(&path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => foreign(),
+        // A disk that fails or a right that is missing must not end in advice to delete a model.
+        _ => TrainError::io("read", &path)(error),
+    })?;
     let record: Record = serde_json::from_slice(&text).map_err(|_| foreign())?;
     if record.fingerprint != fingerprint {
         return Err(foreign());
@@ -102,18 +109,40 @@ fn fill(
     sync_directory(directory)
 }
 
-/// Copies what stands beside the weights; weights themselves and their configuration are written
-/// from the model.
+/// Copies what stands beside the weights and stays true of them; weights themselves and their
+/// configuration are written from the model.
 fn copy_companions(from: &Path, to: &Path) -> Result<(), TrainError> {
     for path in files_of(from)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // The index of shards too, `model.safetensors.index.json`.
-        let is_weights = name.contains(".safetensors");
-        if !is_weights && name != RECORD {
+        if is_companion(name) {
             fs::copy(&path, to.join(name)).map_err(TrainError::io("copy", &path))?;
         }
     }
     Ok(())
+}
+
+/// Only what is known: a directory may hold the weights a second time (`pytorch_model.bin`,
+/// `consolidated.00.pth`, `model.gguf`), and beside the trained ones those would be wrong. A README
+/// is left behind too: it describes the model that was trained from.
+fn is_companion(name: &str) -> bool {
+    // `tokenizer.json`, `tokenizer_config.json`, `tokenizer.model`; `chat_template.jinja`.
+    const BEGINNINGS: [&str; 2] = ["tokenizer", "chat_template"];
+    const NAMES: [&str; 8] = [
+        "eef_chat.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+        "spiece.model",
+        "tekken.json",
+        "generation_config.json",
+    ];
+    // Licences of models must go where the model goes, however they are spelt.
+    const TERMS: [&str; 4] = ["LICENSE", "LICENCE", "NOTICE", "USE_POLICY"];
+    let upper = name.to_ascii_uppercase();
+    BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+        || NAMES.contains(&name)
+        || TERMS.iter().any(|term| upper.starts_with(term))
 }
 
 fn files_of(directory: &Path) -> Result<Vec<PathBuf>, TrainError> {
@@ -135,4 +164,81 @@ fn temporary_of(output: &Path) -> PathBuf {
 
 fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn companions_are_copied_and_no_weights_besides_the_trained_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, to) = (root.path().join("from"), root.path().join("to"));
+        let companions = [
+            "LICENSE.txt",
+            "Notice",
+            "USE_POLICY.md",
+            "chat_template.jinja",
+            "eef_chat.json",
+            "generation_config.json",
+            "merges.txt",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer.model",
+            "tokenizer_config.json",
+            "vocab.json",
+        ];
+        let others = [
+            ".gitattributes",
+            "README.md",
+            "config.json",
+            "consolidated.00.pth",
+            "eef_training.json",
+            "model-00001-of-00002.safetensors",
+            "model.gguf",
+            "model.safetensors",
+            "model.safetensors.index.json",
+            "pytorch_model-00001-of-00002.bin",
+            "pytorch_model.bin.index.json",
+        ];
+        fs::create_dir(&from).unwrap();
+        fs::create_dir(&to).unwrap();
+        for name in companions.iter().chain(&others) {
+            fs::write(from.join(name), name).unwrap();
+        }
+        copy_companions(&from, &to).unwrap();
+        let copied = files_of(&to).unwrap();
+        let copied: Vec<_> = copied.iter().map(|path| path.file_name().unwrap()).collect();
+        assert_eq!(copied, companions);
+        assert_eq!(fs::read(to.join("tokenizer.json")).unwrap(), b"tokenizer.json");
+    }
+
+    #[test]
+    fn only_what_is_certainly_something_else_is_called_another_training() {
+        let root = tempfile::tempdir().unwrap();
+        let output = root.path().join("output");
+        assert!(read_finished(&output, "a").unwrap().is_none());
+        let is_foreign = |output: &Path| {
+            let error = read_finished(output, "a").unwrap_err();
+            match error {
+                TrainError::Foreign { .. } => true,
+                TrainError::Io { path, .. } => {
+                    assert_eq!(path, output.join(RECORD));
+                    false
+                }
+                other => panic!("{other}"),
+            }
+        };
+        fs::create_dir(&output).unwrap();
+        assert!(is_foreign(&output), "a directory without a record");
+        fs::write(output.join(RECORD), "{").unwrap();
+        assert!(is_foreign(&output), "a record that does not parse");
+        // A directory in the file's place cannot be read, as on a failing disk.
+        fs::remove_file(output.join(RECORD)).unwrap();
+        fs::create_dir(output.join(RECORD)).unwrap();
+        assert!(!is_foreign(&output), "a record that cannot be read");
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(is_foreign(&file), "a file in the directory's place");
+    }
 }

@@ -126,7 +126,14 @@ impl<'a> Session<'a> {
             }
             let epoch_ended = self.position.step.is_multiple_of(self.n_steps_per_epoch);
             if epoch_ended {
-                observer.epoch_ended(report.epoch, self.end_epoch());
+                let Some(loss) = self.end_epoch() else {
+                    return Err(TrainError::NotFinite {
+                        step: report.step,
+                        n_steps: self.position.n_not_finite,
+                        loss: report.loss,
+                    });
+                };
+                observer.epoch_ended(report.epoch, loss);
             }
             // Not while steps fail: the last good checkpoint stays.
             let is_due = epoch_ended || (every > 0 && self.position.step.is_multiple_of(every));
@@ -238,14 +245,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Closes an epoch's books; gives its mean loss.
-    fn end_epoch(&mut self) -> f64 {
+    /// Closes an epoch's books; gives its mean loss. An epoch without a finite step changed no
+    /// weight and has the loss of the one before: a mean over nothing would be 0, the best there
+    /// is. None where it is the first.
+    fn end_epoch(&mut self) -> Option<f64> {
         let position = &mut self.position;
-        let loss = position.epoch_loss_sum / position.epoch_loss_tokens.max(1) as f64;
+        let loss = match position.epoch_loss_tokens {
+            0 => *position.epoch_losses.last()?,
+            n => position.epoch_loss_sum / n as f64,
+        };
         position.epoch_losses.push(loss);
         position.epoch_loss_sum = 0.0;
         position.epoch_loss_tokens = 0;
-        loss
+        Some(loss)
     }
 
     fn checkpoint(&self, model: &Llama) -> Result<Checkpoint, TrainError> {
@@ -275,8 +287,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_step_with_one_infinite_gradient_changes_no_weight_and_the_next_one_goes_on() {
+    fn model() -> Llama {
         let shape = LlamaConfig {
             hidden_size: 8,
             intermediate_size: 8,
@@ -284,7 +295,37 @@ mod tests {
             num_attention_heads: 2,
             ..LlamaConfig::tiny(16)
         };
-        let mut model = Llama::init(&shape, 1, &device("cpu").unwrap()).unwrap();
+        Llama::init(&shape, 1, &device("cpu").unwrap()).unwrap()
+    }
+
+    /// Three epochs of one step, one of which is spoiled.
+    fn epoch_losses(spoiled_step: u64) -> Result<Vec<f64>, TrainError> {
+        let examples = [TrainExample::fully_trained(vec![1, 2, 3, 4]).unwrap()];
+        let config = TrainConfig { n_epochs: 3, n_workers: 1, ..TrainConfig::default() };
+        let model = model();
+        let mut session =
+            Session::started(&config, &examples, n_parameters(&model), String::new()).unwrap();
+        session.spoiled_step = Some(spoiled_step);
+        let scratch = tempfile::tempdir().unwrap();
+        let checkpoints = CheckpointDirectory::open(scratch.path().join("checkpoints")).unwrap();
+        let metrics = MetricsFile::open(scratch.path().join("metrics.jsonl"), 0).unwrap();
+        session.run(model, &checkpoints, metrics, &mut ())?;
+        Ok(session.summary().epoch_losses)
+    }
+
+    #[test]
+    fn an_epoch_without_a_finite_step_has_no_loss_of_its_own() {
+        let losses = epoch_losses(1).unwrap();
+        assert!(losses[0] > 0.0 && losses[2] > 0.0, "{losses:?}");
+        assert_eq!((losses.len(), losses[1]), (3, losses[0]));
+        // The first epoch has none before it.
+        let error = epoch_losses(0).unwrap_err();
+        assert!(matches!(error, TrainError::NotFinite { step: 1, n_steps: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_step_with_one_infinite_gradient_changes_no_weight_and_the_next_one_goes_on() {
+        let mut model = model();
         let examples = [TrainExample::fully_trained(vec![1, 2, 3, 4]).unwrap()];
         let config = TrainConfig { n_epochs: 40, n_workers: 1, ..TrainConfig::default() };
         let n_parameters = n_parameters(&model);

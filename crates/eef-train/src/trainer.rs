@@ -52,7 +52,8 @@ impl Trainer {
     /// - [`TrainError::Interrupted`] where the observer asked to stop; a checkpoint is written.
     /// - [`TrainError::Foreign`] where output or scratch belong to another training.
     /// - [`TrainError::UnknownToken`] and [`TrainError::TooLong`] before the first step.
-    /// - [`TrainError::NotFinite`] after three steps in a row without finite loss and gradients.
+    /// - [`TrainError::NotFinite`] after three steps in a row without finite loss and gradients, or
+    ///   a first epoch of nothing else.
     /// - [`TrainError::Model`] and [`TrainError::Io`] where files cannot be read or written.
     pub fn run(
         &self,
@@ -64,7 +65,9 @@ impl Trainer {
             return Err(TrainError::NoExamples);
         }
         let fingerprint = fingerprint(&self.config, paths.init, examples)?;
+        let checkpoints = paths.scratch.join("checkpoints");
         if let Some(summary) = read_finished(paths.output, &fingerprint)? {
+            CheckpointDirectory::clear_remains(checkpoints, &fingerprint)?;
             return Ok(summary);
         }
         let model = Llama::load(paths.init, &self.device).map_err(|error| TrainError::Model {
@@ -74,7 +77,7 @@ impl Trainer {
         })?;
         check(&model, examples)?;
 
-        let checkpoints = CheckpointDirectory::open(paths.scratch.join("checkpoints"))?;
+        let checkpoints = CheckpointDirectory::open(checkpoints)?;
         let n_parameters = n_parameters(&model);
         let (model, mut session) = match checkpoints.load_newest(&fingerprint, n_parameters)? {
             Some(checkpoint) => Session::restored(&self.config, examples, model, checkpoint)?,

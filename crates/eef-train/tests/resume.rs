@@ -110,6 +110,12 @@ fn a_finished_training_is_not_repeated_and_not_overwritten() {
     let again = folders.train("once", &config, &examples, &mut reports).unwrap();
     assert_eq!(again, first);
     assert!(reports.0.is_empty());
+    // Killed after it wrote the output and before it cleared its checkpoints.
+    folders.train("killed", &config, &examples, &mut StopAfter(5)).unwrap_err();
+    let checkpoints = folders.scratch("once").join("checkpoints");
+    fs::rename(folders.scratch("killed").join("checkpoints"), &checkpoints).unwrap();
+    assert_eq!(folders.train("once", &config, &examples, &mut ()).unwrap(), first);
+    assert!(!checkpoints.exists());
     let changed = TrainConfig { seed: 1, ..config };
     let error = folders.train("once", &changed, &examples, &mut ()).unwrap_err();
     assert!(matches!(error, TrainError::Foreign { .. }), "{error}");

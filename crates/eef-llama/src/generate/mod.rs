@@ -16,7 +16,7 @@ pub use request::{Completion, Finish, GeneratorConfig, Request};
 use crate::LlamaError;
 use crate::generate::attend::attend;
 use crate::generate::cache::SequenceCache;
-use crate::generate::sample::{Choice, sample};
+use crate::generate::sample::{Choice, SMALLEST_TEMPERATURE, sample};
 use crate::model::{Llama, heads};
 use crate::ops::{Direction, rms_norm};
 
@@ -43,6 +43,7 @@ pub struct Generator {
     sequences: BTreeMap<u64, Sequence>,
     waiting: VecDeque<Request>,
     running: Vec<Running>,
+    n_computed: u64,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,7 @@ impl Generator {
             sequences: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: Vec::new(),
+            n_computed: 0,
         })
     }
 
@@ -128,8 +130,13 @@ impl Generator {
         if request.max_new_tokens == 0 {
             return fail("max_new_tokens is 0, expected at least 1".to_owned());
         }
-        if !(request.temperature >= 0.0 && request.temperature.is_finite()) {
-            return fail(format!("temperature is {}, expected at least 0", request.temperature));
+        let temperature = request.temperature;
+        let is_usable = temperature >= SMALLEST_TEMPERATURE && temperature.is_finite();
+        if !is_usable && temperature != 0.0 {
+            return fail(format!(
+                "temperature is {temperature:e}, expected a finite number of at least \
+                 {SMALLEST_TEMPERATURE:e}, or 0 for the likeliest token"
+            ));
         }
         if !(request.top_p > 0.0 && request.top_p <= 1.0) {
             return fail(format!("top_p is {}, expected above 0, at most 1", request.top_p));
@@ -173,6 +180,12 @@ impl Generator {
     /// All tokens of an open sequence, prompts and answers.
     pub fn tokens(&self, sequence: u64) -> Option<&[u32]> {
         self.sequences.get(&sequence).map(|open| open.tokens.as_slice())
+    }
+
+    /// Tokens that went through the model since the generator was made. What it took from a shared
+    /// prefix or an earlier turn is not among them: this tells how much of the work was saved.
+    pub fn n_computed_tokens(&self) -> u64 {
+        self.n_computed
     }
 
     fn is_busy(&self, sequence: u64) -> bool {
@@ -282,6 +295,7 @@ impl Generator {
                 last_rows.push(tokens.len() as i32 - 1);
             }
         }
+        self.n_computed += tokens.len() as u64;
         let model = &self.model;
         let mut x = model.embed(&tokens);
         for (index, layer) in model.layers.iter().enumerate() {

@@ -33,7 +33,8 @@ pub struct Request {
     pub tokens: Vec<u32>,
     /// Most tokens to generate.
     pub max_new_tokens: usize,
-    /// Divides the logits; 0 takes the likeliest token.
+    /// Divides the logits; 0 takes the likeliest token. Between 0 and a millionth it is refused: the
+    /// quotients would leave the range of numbers.
     pub temperature: f32,
     /// Samples from the likeliest tokens that together have at least this probability; 1 for all.
     pub top_p: f32,

@@ -1,6 +1,10 @@
 use crate::ops::simd::{exponentials, maximum, sum_of_exponentials, vectorised};
 use crate::random::Draws;
 
+/// Logits divided by less could overflow, and infinities choose without a word what nobody asked
+/// for. At this temperature, a logit that is larger by a thousandth has all the probability.
+pub(crate) const SMALLEST_TEMPERATURE: f32 = 1e-6;
+
 /// How the next token is chosen from logits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice {
@@ -112,6 +116,19 @@ mod tests {
             for (count, logit) in counts.iter().zip(LOGITS) {
                 let (found, expected) = (f64::from(*count) / 20_000.0, weight(logit) / total);
                 assert!((found - expected).abs() < 0.015, "{found} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_smallest_temperature_takes_the_likeliest() {
+        let logits = [-60.0, 59.0, 60.0, -1e4, 59.9];
+        for seed in 0..100 {
+            for top_p in [0.5, 1.0] {
+                let choice = Choice { temperature: SMALLEST_TEMPERATURE, top_p, seed, index: 0 };
+                let (token, log_probability) = sample(&logits, choice);
+                assert_eq!(token, 2);
+                assert!(log_probability.is_finite());
             }
         }
     }
