@@ -32,18 +32,22 @@ const STEPS: [Step; 9] = [
     Step { name: "fmt", about: "the code is formatted", run: format },
     Step {
         name: "dependencies",
-        about: "crates depend in one direction",
+        about: "crates depend in one direction; the registry takes their keywords",
         run: dependencies::check,
     },
-    Step { name: "package", about: "every crate can be packaged", run: package },
-    Step { name: "clippy", about: "no warning in any target", run: clippy },
+    Step {
+        name: "package",
+        about: "every crate's files can be packed (not compiled again)",
+        run: package,
+    },
+    Step { name: "clippy", about: "no warning in any target without CUDA", run: clippy },
     Step { name: "docs", about: "documentation builds without warnings", run: docs },
-    Step { name: "features", about: "each feature compiles alone, CUDA too", run: features },
+    Step { name: "features", about: "the workspace compiles with each feature", run: features },
     Step { name: "test", about: "unit, integration and documentation tests", run: test },
-    Step { name: "examples", about: "every crate's example runs", run: examples },
+    Step { name: "examples", about: "every library's example runs", run: examples },
     Step {
         name: "outside",
-        about: "a project outside the workspace uses single crates",
+        about: "each crate without Burn compiles alone, outside the workspace",
         run: outside::check_outside_project,
     },
 ];
@@ -107,14 +111,14 @@ fn docs() -> anyhow::Result<()> {
 
 fn features() -> anyhow::Result<()> {
     // The workspace as a whole, so that nothing but the feature differs and little is compiled
-    // again; the step `outside` compiles crates alone.
+    // again; the step `outside` compiles the crates without Burn alone.
     for feature in FEATURES {
         cargo(&["check", "--workspace", "--release", "--locked", "--features", feature])?;
     }
     Ok(())
 }
 
-/// Every feature; the default has none.
+/// Every feature, or one that forwards to it; the default has none.
 const FEATURES: [&str; 4] = ["eef-core/testing", "eef/testing", "eef-train/tui", "eef-cli/cuda"];
 
 fn test() -> anyhow::Result<()> {

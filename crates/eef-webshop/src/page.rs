@@ -31,7 +31,8 @@ pub enum SubPage {
     Features,
     /// Always empty.
     Reviews,
-    /// Attributes and categories; no page shows its button.
+    /// Attributes and categories: what the reward compares. No page shows its button, which only
+    /// [`Fidelity::Original`](crate::Fidelity::Original) lets one click.
     Attributes,
 }
 

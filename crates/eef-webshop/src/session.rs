@@ -18,7 +18,8 @@ pub enum Fidelity {
     #[default]
     Sane,
     /// As AgentLite with AgentBoard's server: queries and options pass through URLs, pages below
-    /// 1 exist, lists shown before stay clickable, characters above U+00FF vanish.
+    /// 1 exist, lists shown before and the hidden attributes can be clicked, characters above
+    /// U+00FF vanish.
     Original,
 }
 
@@ -112,7 +113,11 @@ impl Session {
 
     fn click_link(&mut self, floor: &Floor, button: &str) -> String {
         let missing = || page::web_page(&format!("This is no [{button}] button"));
-        let sub_page = SubPage::ALL.into_iter().find(|sub| sub.name() == button);
+        let sub_page = SubPage::ALL.into_iter().find(|sub| {
+            // No page shows this one, and it tells what the reward compares.
+            let is_hidden = *sub == SubPage::Attributes && floor.fidelity == Fidelity::Sane;
+            sub.name() == button && !is_hidden
+        });
         match (button, self.place) {
             ("Back to Search", Place::Results | Place::Item | Place::Sub(_)) => {
                 *self = Self::new();

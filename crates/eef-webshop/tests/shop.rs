@@ -68,6 +68,26 @@ fn only_what_is_shown_can_be_clicked() {
 }
 
 #[test]
+fn the_page_of_attributes_opens_in_the_original_alone() {
+    let shop = WebShop::sample().unwrap();
+    let original = shop.as_ref().clone().with_fidelity(eef_webshop::Fidelity::Original);
+    let opens = |shop: &Arc<WebShop>, button: &str| {
+        let mut shopper = visit(shop);
+        search(&mut shopper, "old mill mug");
+        click(&mut shopper, "B0MUG00004");
+        let seen = click(&mut shopper, button);
+        (seen, click(&mut shopper, "Buy Now") == page::FINISHED)
+    };
+    // Answered as any button that is not there, and the product's page stays open.
+    let (missing, _) = opens(&shop, "[Attributed]");
+    assert!(missing.contains("your button must be in {"), "{missing}");
+    assert_eq!(opens(&shop, "Attributes"), (missing, true));
+    let (seen, buys) = opens(&Arc::new(original), "Attributes");
+    assert!(seen.starts_with("WEB PAGE: {\n[Back to Search] \n[< Prev] \n "), "{seen}");
+    assert!(!buys);
+}
+
+#[test]
 fn a_purchase_ends_the_episode_and_earns_by_options() {
     let shop = WebShop::sample().unwrap();
     for (option, is_positive) in [("red", true), ("sea blue", false)] {

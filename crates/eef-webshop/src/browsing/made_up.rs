@@ -9,7 +9,7 @@ use crate::goal::{Goal, with_price_limit};
 use crate::{NO_PRICE_LIMIT, WebShop};
 
 /// Words that some of an instruction's are drawn from: the first ones of a title.
-const N_TITLE_WORDS: usize = 8;
+const N_TITLE_WORDS: usize = 12;
 
 /// Goals over products that no validation or test goal was written for.
 pub(super) fn goals(shop: &WebShop, n_goals: usize, seed: Seed) -> Vec<Goal> {
@@ -30,15 +30,25 @@ pub(super) fn goals(shop: &WebShop, n_goals: usize, seed: Seed) -> Vec<Goal> {
         .collect()
 }
 
-/// Asks for two to four words of the title in their order, maybe options, and a price limit that
-/// the product meets in half of the cases.
+/// Asks for two to five words of the title in their order, maybe for the kind of product and for
+/// options, and for a price that the product has in half of the cases. In small letters, as real
+/// instructions are: the first thing that a reader of them has to do is to copy them.
 fn goal(product: &Product, rng: &mut Rng) -> Goal {
-    let words: Vec<&str> = product.title.split_whitespace().take(N_TITLE_WORDS).collect();
+    let title = product.title.to_lowercase();
+    let words: Vec<&str> = title
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
+        .filter(|word| !word.is_empty())
+        .take(N_TITLE_WORDS)
+        .collect();
     let mut places: Vec<usize> = (0..words.len()).collect();
     rng.shuffle(&mut places);
-    places.truncate(2 + rng.below(3));
+    places.truncate(2 + rng.below(4));
     places.sort_unstable();
-    let words: Vec<&str> = places.into_iter().map(|place| words[place]).collect();
+    let mut words: Vec<&str> = places.into_iter().map(|place| words[place]).collect();
+    if rng.chance(0.5) && !product.query.is_empty() {
+        words.push(&product.query);
+    }
     let mut options = Vec::new();
     for option in &product.options {
         if let Some(value) = rng.choose(&option.values).filter(|_| rng.chance(0.5)) {

@@ -2,7 +2,9 @@
 //!
 //! A model of a million parameters that starts from nothing cannot copy a product number, let
 //! alone compare prices; a pretrained language model can. This corpus gives the small one that
-//! much: *how to read, not what to do*. Visitors search random words and press random buttons.
+//! much: *how to read, not what to do*. Visitors search words of what they were asked for, or of
+//! some other product, and press random buttons. In a drawn shop the words come in any order, maybe
+//! all of them; in a shop that exists they are a stretch, in its order and shorter than the whole.
 //! Some say, as thoughts, what stands on a page ([`BrowsingConfig::note`]): whether a product is
 //! what was asked for, whether its price is below the limit, whether a colour is there. Whatever
 //! such a note says, the next action is drawn without regard to it.
@@ -26,6 +28,7 @@
 //! # Ok::<(), eef_webshop::WebShopError>(())
 //! ```
 
+mod exercises;
 mod made_up;
 mod notes;
 mod walk;
@@ -39,6 +42,7 @@ use crate::goal::Goal;
 use crate::synthetic::{World, WorldConfig};
 use crate::teacher::need::Need;
 use crate::{WebShop, WebShopError};
+use exercises::Exercises;
 use walk::Walks;
 
 /// What browsing is like.
@@ -51,10 +55,13 @@ pub struct BrowsingConfig {
     pub n_per_shop: usize,
     /// Pages to be seen in one visit at most.
     pub max_pages: usize,
-    /// How likely the words searched are some of the instruction's, and not of a random product.
+    /// How likely the words searched are the instruction's, and not of a random product.
     pub searches_own_words: f64,
     /// How likely a note follows a page that something can be said about.
     pub note: f64,
+    /// How likely a transcript is a copying exercise with the words of the shop instead of a
+    /// visit; only where a shop that exists is browsed.
+    pub exercises: f64,
 }
 
 impl Default for BrowsingConfig {
@@ -65,6 +72,7 @@ impl Default for BrowsingConfig {
             max_pages: 5,
             searches_own_words: 0.7,
             note: 0.6,
+            exercises: 0.0,
         }
     }
 }
@@ -77,6 +85,7 @@ pub struct BrowsingCorpus<'a> {
     prompt: &'a dyn Fn(&Opening) -> String,
     shop: Option<Arc<WebShop>>,
     reserved: BTreeSet<String>,
+    exercises: Option<Exercises>,
     walks: Option<Walks>,
     n_shops: u64,
     n_empty_shops: usize,
@@ -93,6 +102,7 @@ impl<'a> BrowsingCorpus<'a> {
             prompt,
             shop: None,
             reserved,
+            exercises: None,
             walks: None,
             n_shops: 0,
             n_empty_shops: 0,
@@ -112,11 +122,18 @@ impl<'a> BrowsingCorpus<'a> {
     /// real products. Products that a validation or test goal was written for get no instruction.
     #[must_use]
     pub fn over(mut self, shop: Arc<WebShop>) -> Self {
+        self.exercises = Some(Exercises::new(&shop, self.seed.derive("exercises", 0)));
         self.shop = Some(shop);
         self
     }
 
     fn transcript(&mut self) -> Result<Vec<Message>, WebShopError> {
+        if let Some(exercises) = &mut self.exercises {
+            let mut rng = self.seed.derive("visit or exercise", self.n_made as u64).rng();
+            if rng.chance(self.config.exercises) {
+                return Ok(exercises.next(self.prompt));
+            }
+        }
         loop {
             if let Some(transcript) =
                 self.walks.as_mut().and_then(|walks| walks.next(&self.config, self.prompt))
@@ -236,6 +253,32 @@ mod tests {
             n_clicks += transcript.iter().filter(|said| said.text.starts_with("click[")).count();
         }
         assert!(n_clicks > 50);
+    }
+
+    #[test]
+    fn nobody_in_a_shop_that_exists_searches_all_that_was_asked_for() {
+        let prompt = |opening: &Opening| opening.instruction.clone();
+        let config = BrowsingConfig { n_transcripts: 200, n_per_shop: 30, ..Default::default() };
+        let corpus =
+            BrowsingCorpus::new(config, Seed::new(1), &prompt).over(WebShop::sample().unwrap());
+        let mut n_stretches = 0;
+        for transcript in corpus {
+            let transcript = transcript.unwrap();
+            let whole = Need::read(&transcript[0].text).query();
+            // Of a single word there is no shorter stretch.
+            if !whole.contains(' ') {
+                continue;
+            }
+            for said in &transcript[1..] {
+                let Some(rest) = said.text.strip_prefix("search[{\"product\": \"") else {
+                    continue;
+                };
+                let query = rest.strip_suffix("\"}]").unwrap();
+                assert_ne!(query, whole);
+                n_stretches += usize::from(whole.contains(query));
+            }
+        }
+        assert!(n_stretches > 100, "{n_stretches}");
     }
 
     #[test]

@@ -21,16 +21,20 @@ pub(super) struct Walks {
     shopper: Shopper,
     tasks: std::vec::IntoIter<TaskId>,
     seed: Seed,
+    /// Whether words are searched for in the order in which they stand.
+    in_order: bool,
 }
 
 impl Walks {
     /// Visits to a drawn shop, one for each of its goals.
     pub(super) fn new(world: &World, seed: Seed) -> Result<Self, WebShopError> {
         let queries = world.listings.iter().map(Listing::query).collect();
-        Ok(Self::to(&world.open(NAME)?, queries, seed))
+        Ok(Self::to(&world.open(NAME)?, queries, seed, false))
     }
 
-    /// Visits to a shop that exists, with goals of one's own.
+    /// Visits to a shop that exists, with goals of one's own. Real instructions are long; visitors
+    /// search for a stretch of them, so that copying in order is practised, and never for all of
+    /// it: that is what a teacher types first.
     pub(super) fn over(
         shop: &Arc<WebShop>,
         goals: Vec<Goal>,
@@ -43,13 +47,13 @@ impl Walks {
             .map(|title| title.split_whitespace().take(4).collect::<Vec<_>>().join(" "))
             .filter(|query| !query.is_empty())
             .collect();
-        Ok(Self::to(&Arc::new(browsed), queries, seed))
+        Ok(Self::to(&Arc::new(browsed), queries, seed, true))
     }
 
-    fn to(shop: &Arc<WebShop>, queries: Vec<String>, seed: Seed) -> Self {
+    fn to(shop: &Arc<WebShop>, queries: Vec<String>, seed: Seed, in_order: bool) -> Self {
         let n_tasks = shop.goals(Split::Train).len() as u32;
         let tasks: Vec<TaskId> = (0..n_tasks).map(|i| TaskId::new(NAME, Split::Train, i)).collect();
-        Self { queries, shopper: shop.shopper(), tasks: tasks.into_iter(), seed }
+        Self { queries, shopper: shop.shopper(), tasks: tasks.into_iter(), seed, in_order }
     }
 
     /// The next visitor's transcript; `None` where all goals were used.
@@ -90,7 +94,7 @@ impl Walks {
             return AgentAction::think(note);
         }
         let buttons: Vec<&str> = match &view.page {
-            Page::Home | Page::Other => return AgentAction::search(self.query(view, config, rng)),
+            Page::Home => return AgentAction::search(self.query(view, config, rng)),
             Page::Results(offers) => {
                 let numbers = offers.iter().map(|offer| offer.asin.as_str());
                 let previous = (view.n_next > 0).then_some(PREVIOUS);
@@ -100,20 +104,30 @@ impl Walks {
                 let values = choices.iter().flat_map(|choice| &choice.values);
                 values.map(String::as_str).chain([BUY, BACK, PREVIOUS]).collect()
             }
+            // A real product may offer a value named like one of its pages.
+            Page::Details => vec![BACK, PREVIOUS],
         };
         AgentAction::click(*rng.choose(&buttons).unwrap_or(&BACK))
     }
 
-    /// One to three words in any order.
+    /// Words of the instruction or of a product. In a drawn shop all of them half of the time, in a
+    /// shop that exists all but one: with fewer, hardly a page shows what was asked for.
     fn query(&self, view: &View, config: &BrowsingConfig, rng: &mut Rng) -> String {
-        let mut words = if rng.chance(config.searches_own_words) {
-            view.need.keywords.clone()
+        let split = |text: &str| text.split(' ').map(str::to_owned).collect();
+        let mut words: Vec<String> = if !rng.chance(config.searches_own_words) {
+            split(rng.choose(&self.queries).map_or("", String::as_str))
+        } else if self.in_order {
+            split(&view.need.query())
         } else {
-            let query = rng.choose(&self.queries).map_or("", String::as_str);
-            query.split(' ').map(str::to_owned).collect()
+            view.need.keywords.clone()
         };
+        if self.in_order {
+            let longest = words.len().saturating_sub(1).max(1);
+            let n_words = if rng.chance(0.5) { longest } else { 1 + rng.below(longest) };
+            let start = rng.below(words.len() - n_words + 1);
+            return words[start..start + n_words].join(" ");
+        }
         rng.shuffle(&mut words);
-        // All three half of the time: with fewer, hardly a page shows what was asked for.
         if rng.chance(0.5) {
             words.truncate(1 + rng.below(words.len()));
         }

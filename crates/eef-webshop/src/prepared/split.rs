@@ -7,12 +7,19 @@ use eef_core::{Seed, Split};
 use crate::error::WebShopError;
 use crate::goal::Goal;
 
-/// Checks that no two splits share a goal product or an instruction.
+/// What an instruction asks, whatever it may cost: two that differ in the limit alone are the same
+/// task to whoever learns them.
+fn asked(instruction: &str) -> String {
+    let text = instruction.split(", and price lower than").next();
+    text.unwrap_or_default().trim().to_lowercase()
+}
+
+/// Checks that no two splits share a goal product, or an instruction apart from its price limit.
 pub(super) fn check_disjoint(goals: &[(Split, Goal)]) -> Result<(), WebShopError> {
     let mut split_of: BTreeMap<(&'static str, String), Split> = BTreeMap::new();
     for (split, goal) in goals {
-        let text = goal.instruction_text.trim().to_lowercase();
-        for (what, value) in [("product", goal.asin.clone()), ("instruction", text)] {
+        let instruction = asked(&goal.instruction_text);
+        for (what, value) in [("product", goal.asin.clone()), ("instruction", instruction)] {
             let first = *split_of.entry((what, value.clone())).or_insert(*split);
             if first != *split {
                 return Err(WebShopError::Leak { first, second: *split, what, value });
@@ -66,9 +73,7 @@ fn group(goals: Vec<Goal>) -> Vec<Vec<Goal>> {
     let mut parents: Vec<usize> = (0..goals.len()).collect();
     let mut first_with: BTreeMap<(bool, String), usize> = BTreeMap::new();
     for (number, goal) in goals.iter().enumerate() {
-        let text = goal.instruction_text.split(", and price lower than").next();
-        let text = text.unwrap_or_default().trim().to_lowercase();
-        for key in [(false, goal.asin.clone()), (true, text)] {
+        for key in [(false, goal.asin.clone()), (true, asked(&goal.instruction_text))] {
             let other = *first_with.entry(key).or_insert(number);
             let (a, b) = (root(&mut parents, number), root(&mut parents, other));
             parents[a.max(b)] = a.min(b);

@@ -75,7 +75,8 @@ impl Needs {
 /// The answer of the search box: positions of listings, best first.
 pub(crate) type Ranking<'a> = dyn Fn(&str) -> Vec<usize> + 'a;
 
-/// Draws the goals of all splits: disjoint in products, and no two that ask the same.
+/// Draws the goals of all splits: disjoint in products and in what is asked apart from the price
+/// limit, and no two that ask the same.
 pub(crate) fn goals(
     config: &WorldConfig,
     listings: &[Listing],
@@ -85,6 +86,7 @@ pub(crate) fn goals(
     let n_goals = [config.n_train, config.n_validation, config.n_test];
     let mut pools = pools(n_goals, config, listings, ranking, seed);
     let mut asked = BTreeSet::new();
+    let mut split_of = BTreeMap::new();
     let mut chosen: [Vec<SyntheticGoal>; 3] = Default::default();
     // The rarest first, and the first page last: it has candidates to spare for what others lack.
     for needs in [Needs::Both, Needs::Back, Needs::Next, Needs::FirstPage] {
@@ -100,7 +102,10 @@ pub(crate) fn goals(
             while let Some(candidate) = pool.pop() {
                 let listing = &listings[candidate.listing];
                 let Candidate { colour, size, limit_cents, .. } = candidate;
-                if asked.insert((listing.query(), colour, size, limit_cents)) {
+                let ask = (listing.query(), colour, size);
+                if *split_of.entry(ask.clone()).or_insert(split) == split
+                    && asked.insert((ask, limit_cents))
+                {
                     chosen[split].push(SyntheticGoal {
                         split: Split::ALL[split],
                         listing: candidate.listing,

@@ -69,7 +69,7 @@ impl Default for WorldConfig {
             price_window: 12,
             extra_when_cheap: 0.9,
             extra_when_dear: 0.1,
-            limit_slack_tens: 0..=1,
+            limit_slack_tens: 0..=2,
             share_next: 0.38,
             share_back: 0.12,
             share_both: 0.05,
@@ -171,12 +171,14 @@ mod tests {
     #[test]
     fn splits_are_disjoint_in_products_and_in_what_is_asked() {
         let world = world();
-        let mut split_of: BTreeMap<usize, Split> = BTreeMap::new();
+        let mut split_of_product: BTreeMap<usize, Split> = BTreeMap::new();
+        let mut split_of_ask = BTreeMap::new();
         let mut asked = BTreeSet::new();
         for goal in &world.goals {
-            assert_eq!(*split_of.entry(goal.listing).or_insert(goal.split), goal.split);
-            let listing = &world.listings[goal.listing];
-            assert!(asked.insert((listing.query(), goal.options(), goal.limit_cents)));
+            assert_eq!(*split_of_product.entry(goal.listing).or_insert(goal.split), goal.split);
+            let ask = (world.listings[goal.listing].query(), goal.options());
+            assert_eq!(*split_of_ask.entry(ask.clone()).or_insert(goal.split), goal.split);
+            assert!(asked.insert((ask, goal.limit_cents)));
         }
         assert_eq!(asked.len(), 2300);
     }

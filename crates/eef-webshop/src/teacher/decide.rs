@@ -5,7 +5,7 @@ use eef_core::Rng;
 use super::TeacherParameters;
 use super::need::Wish;
 use super::page::{Choice, Offer, Page};
-use super::view::{BACK, BUY, NEXT, View};
+use super::view::{BACK, BUY, NEXT, PREVIOUS, View};
 use crate::AgentAction;
 
 /// The next action.
@@ -17,8 +17,8 @@ pub(crate) fn decide(view: &View, teacher: &TeacherParameters, rng: &mut Rng) ->
         Page::Home => AgentAction::search(view.need.query()),
         Page::Results(offers) => read_results(view, offers, teacher, rng),
         Page::Item(_) => read_item(view, teacher, rng),
-        // It never goes where this is: a student's prefix might.
-        Page::Other => AgentAction::click(BACK),
+        // It never opens one itself: a student whose prefix it takes over might have.
+        Page::Details => AgentAction::click(PREVIOUS),
     }
 }
 
@@ -109,6 +109,6 @@ fn thought(view: &View) -> String {
         Page::Home => format!("i search for {}", view.need.query()),
         Page::Results(_) => "i look for one that has all words and costs no more".to_owned(),
         Page::Item(_) => "i choose what is asked for and buy".to_owned(),
-        Page::Other => "i go back".to_owned(),
+        Page::Details => "i go back to the product".to_owned(),
     }
 }

@@ -205,6 +205,7 @@ mod tests {
     use eef_core::{Env, Sampling, Seed, Split, TaskId};
 
     use super::*;
+    use crate::AgentAction;
     use crate::synthetic::{Needs, World, WorldConfig};
 
     /// What came of one teacher's trajectories.
@@ -227,10 +228,19 @@ mod tests {
 
     fn visit(teacher: &mut ScriptedTeacher, env: &mut dyn Env, task: &TaskId) -> (bool, String) {
         let opening = env.reset(task).unwrap();
+        let prompt = format!("{}\n{}", opening.instruction, opening.observation);
+        goes_on(teacher, env, task, vec![Message::user(prompt)])
+    }
+
+    /// Whether the task is won after these messages, and what is said to that end.
+    fn goes_on(
+        teacher: &mut ScriptedTeacher,
+        env: &mut dyn Env,
+        task: &TaskId,
+        mut messages: Vec<Message>,
+    ) -> (bool, String) {
         let conversation = ConversationId(u64::from(task.index()));
         let seed = Seed::new(5).derive("task", task.index().into());
-        let prompt = format!("{}\n{}", opening.instruction, opening.observation);
-        let mut messages = vec![Message::user(prompt)];
         let mut said = String::new();
         for number in 0..20 {
             let seed = seed.derive("turn", number);
@@ -312,6 +322,34 @@ mod tests {
             n_thoughts += said.matches("Think[").count();
         }
         assert!(n_thoughts > 10);
+    }
+
+    #[test]
+    fn a_prefix_that_ends_among_a_products_details_is_left_again() {
+        let shop = world().open("webshop").unwrap();
+        let task = TaskId::new("webshop", Split::Train, 0);
+        let mut oracle = ScriptedTeacher::oracle();
+        let (won, said) = visit(&mut oracle, &mut shop.shopper(), &task);
+        assert!(won, "{said}");
+        for page in ["Description", "Features", "Reviews"] {
+            let mut env = shop.shopper();
+            let mut messages = vec![Message::user(env.reset(&task).unwrap().instruction)];
+            let opens = AgentAction::click(page).to_string();
+            for reply in said.lines() {
+                let has_item = messages[messages.len() - 1].text.contains("[Buy Now]");
+                let reply = if has_item { &opens } else { reply };
+                let observation = env.step(reply).unwrap().observation;
+                messages.push(Message::assistant(reply, None));
+                messages.push(Message::user(observation.as_str()));
+                if has_item {
+                    break;
+                }
+            }
+            let (won, after) = goes_on(&mut oracle, &mut env, &task, messages);
+            let back = AgentAction::click("< Prev").to_string();
+            assert_eq!(after.lines().next(), Some(&*back), "{page}");
+            assert!(won, "{page}: {after}");
+        }
     }
 
     proptest::proptest! {

@@ -9,8 +9,8 @@ pub(crate) enum Page {
     Results(Vec<Offer>),
     /// A product's own page.
     Item(Vec<Choice>),
-    /// Anything else: an answer in words, a product's details.
-    Other,
+    /// A page of a product's details, from which one can only go back.
+    Details,
 }
 
 /// One result of a search.
@@ -34,18 +34,22 @@ pub(crate) struct Choice {
 }
 
 impl Page {
-    /// Reads an observation.
-    pub fn read(text: &str) -> Self {
+    /// Reads an observation; an answer in words is no page.
+    pub fn read(text: &str) -> Option<Self> {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let has = |button: &str| lines.iter().any(|line| line.contains(button));
+        // Answers in words name buttons too, but begin no line with one.
+        let is_below_an_item = lines.iter().any(|line| line.starts_with("[< Prev]"));
         if has("(Total results:") {
-            Self::Results(offers(&lines))
-        } else if has("[Buy Now]") {
-            Self::Item(choices(&lines))
+            Some(Self::Results(offers(&lines)))
+        } else if has("[Buy Now]") && !has("There is no [Buy Now] button") {
+            Some(Self::Item(choices(&lines)))
+        } else if is_below_an_item {
+            Some(Self::Details)
         } else if has("[Search]") && !has("There is no [Search] button") {
-            Self::Home
+            Some(Self::Home)
         } else {
-            Self::Other
+            None
         }
     }
 }
@@ -107,7 +111,7 @@ mod tests {
             price,
         };
         let expected = vec![offer("B012345678", "A mug", 14.99), offer("B087654321", "", 9.99)];
-        assert_eq!(Page::read(text), Page::Results(expected));
+        assert_eq!(Page::read(text), Some(Page::Results(expected)));
     }
 
     #[test]
@@ -115,15 +119,27 @@ mod tests {
         let text = "WEB PAGE: {\n[Back to Search] \n[< Prev] \ncolor [red][[light blue]] \nsize \
                     [s] \nA mug [new] \nPrice: $14.99 \nRating: N.A. \n[Description] \
                     \n[Features] \n[Reviews] \n[Buy Now] }";
-        let Page::Item(choices) = Page::read(text) else { panic!("no item") };
+        let Some(Page::Item(choices)) = Page::read(text) else { panic!("no item") };
         assert_eq!(choices[0].values, ["red", "light blue"]);
         assert_eq!(choices[1], Choice { name: "size".to_owned(), values: vec!["s".to_owned()] });
     }
 
     #[test]
     fn words_are_no_page() {
-        assert_eq!(Page::read("Let us begin shopping \n[Search]"), Page::Home);
-        assert_eq!(Page::read("You have clicked red."), Page::Other);
-        assert_eq!(Page::read("There is no [Search] button, you should click"), Page::Other);
+        assert_eq!(Page::read("Let us begin shopping \n[Search]"), Some(Page::Home));
+        assert_eq!(Page::read("You have clicked red."), None);
+        for button in ["Buy Now", "Search"] {
+            let text = format!("WEB PAGE: {{There is no [{button}] button}}");
+            assert_eq!(Page::read(&text), None);
+        }
+        assert_eq!(Page::read("WEB PAGE: {This is no [< Prev] button}"), None);
+    }
+
+    #[test]
+    fn details_are_a_page() {
+        let reviews = "WEB PAGE: {\n[Back to Search] \n[< Prev] }";
+        assert_eq!(Page::read(reviews), Some(Page::Details));
+        let description = "WEB PAGE: {\n[Back to Search] \n[< Prev] \nPress [Search]. }";
+        assert_eq!(Page::read(description), Some(Page::Details));
     }
 }

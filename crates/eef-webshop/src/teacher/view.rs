@@ -84,16 +84,16 @@ impl View {
                 self.n_navigations += 1;
             }
             Some(AgentAction::Click { button }) => match (&self.page, &page) {
-                (Page::Results(_), Page::Item(_)) => {
+                (Page::Results(_), Some(Page::Item(_))) => {
                     self.visited.push(button);
                     self.chosen.clear();
                 }
-                (Page::Item(_), Page::Other) => self.chosen.push(button),
+                (Page::Item(_), None) => self.chosen.push(button),
                 _ => {}
             },
             _ => {}
         }
-        if page != Page::Other {
+        if let Some(page) = page {
             self.page = page;
         }
     }
