@@ -8,7 +8,11 @@ mod load;
 
 use serde::{Deserialize, Serialize};
 
-pub use load::{Source, difference, load};
+pub use keys::nearest;
+pub use load::{Source, difference, difference_in, load};
+
+/// More worker threads than any machine has cores; each costs memory before it does anything.
+pub const MAX_WORKERS: usize = 1024;
 
 /// A whole configuration. Only `name` must be given; everything else has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -196,6 +200,10 @@ pub struct PretrainConfig {
     pub context_length: usize,
     /// `synthetic`: a catalogue of its own; `catalog`: the products of `data.directory`.
     pub source: String,
+    /// Share of copying exercises among the transcripts, where `source` is `catalog`.
+    pub exercises: f64,
+    /// Which tokens carry loss: `everything`, or `replies`.
+    pub trained: String,
 }
 
 /// What computes.
@@ -238,7 +246,8 @@ pub struct PlanConfig {
     pub gigaflops: f64,
     /// Where a missing base model can be had, in a line.
     pub model_source: String,
-    /// Where missing data can be had, in a line.
+    /// Where missing data can be had, in a line. The default is for the fixtures; of data elsewhere
+    /// is said what makes it.
     pub data_source: String,
 }
 
@@ -330,6 +339,8 @@ impl Default for PretrainConfig {
             n_kv_heads: 2,
             context_length: 512,
             source: "synthetic".to_owned(),
+            exercises: 0.0,
+            trained: "everything".to_owned(),
         }
     }
 }
@@ -356,7 +367,7 @@ impl Default for PlanConfig {
             bytes_per_trained_parameter: 16.0,
             gigaflops: 60.0,
             model_source: "cargo run --release -p eef-cli -- pretrain".to_owned(),
-            data_source: "cargo xtask fixtures".to_owned(),
+            data_source: crate::paths::MAKES_FIXTURES.to_owned(),
         }
     }
 }

@@ -8,8 +8,10 @@ use crate::output;
 /// Exit code of a run that was interrupted.
 pub const EXIT_CODE: u8 = 130;
 
-/// Watches for signals from now on.
-pub fn watch() -> anyhow::Result<Interrupt> {
+const STOPPING: &str = "stopping at the next safe place (Ctrl-C again: at once)";
+
+/// Watches for signals from now on, and says so as progress is shown: in words or in JSON.
+pub fn watch(json: bool) -> anyhow::Result<Interrupt> {
     let interrupt = Interrupt::default();
     let shared = interrupt.clone();
     ctrlc::set_handler(move || {
@@ -18,7 +20,8 @@ pub fn watch() -> anyhow::Result<Interrupt> {
             std::process::exit(EXIT_CODE.into());
         }
         shared.request();
-        output::say("stopping at the next safe place; the same command continues (again: at once)");
+        let event = || serde_json::json!({ "event": "stopping", "message": STOPPING }).to_string();
+        output::say(&if json { event() } else { STOPPING.to_owned() });
     })
     .context("cannot watch for Ctrl-C")?;
     Ok(interrupt)

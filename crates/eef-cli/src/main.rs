@@ -3,12 +3,14 @@
 #![allow(rustdoc::invalid_html_tags, reason = "doc comments of arguments are help texts")]
 
 mod arguments;
-mod browsing;
 mod config;
 mod context;
+mod ending;
 mod interrupt;
+mod log;
 mod memory;
 mod output;
+mod output_file;
 mod paths;
 mod plan;
 mod progress;
@@ -21,19 +23,19 @@ mod wiring;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Verb};
-use clap::Parser;
 use context::Context;
 use progress::Renderer;
 
 fn main() -> ExitCode {
     memory::keep_freed();
-    let arguments = Arguments::parse();
-    log(arguments.global.verbose);
-    let interrupt = match interrupt::watch() {
+    let arguments = Arguments::read();
+    let json = arguments.global.json;
+    log::start(arguments.global.verbose, json);
+    let progress = Renderer::new(json);
+    let interrupt = match interrupt::watch(json) {
         Ok(interrupt) => interrupt,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&progress, &error),
     };
-    let progress = Renderer::new(arguments.global.json);
     let context = Context { global: arguments.global, progress, interrupt };
     let result = match &arguments.verb {
         Verb::Iterate(arguments) => verbs::iterate::run(&context, arguments),
@@ -44,60 +46,36 @@ fn main() -> ExitCode {
         Verb::Pretrain(arguments) => verbs::pretrain::run(&context, arguments),
         Verb::Import(arguments) => verbs::import::run(&context, arguments),
         Verb::Export(arguments) => verbs::export::run(&context, arguments),
+        Verb::Repair => verbs::repair::run(&context),
     };
     context.progress.clear();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) if context.interrupt.is_requested() => {
-            output::say("interrupted; the same command continues");
+        Err(error) if ending::is_interruption(&error) => {
+            let message = ending::interrupted(&arguments.verb);
+            let event = serde_json::json!({ "event": "interrupted", "message": message });
+            context.progress.line(message, event);
             ExitCode::from(interrupt::EXIT_CODE)
         }
-        Err(error) => fail(&error),
+        Err(error) => fail(&context.progress, &error),
     }
 }
 
 /// One line for what failed, one for each cause that says something new.
-fn fail(error: &anyhow::Error) -> ExitCode {
-    let mut said = error.to_string();
-    output::say(&format!("error: {said}"));
+fn fail(progress: &Renderer, error: &anyhow::Error) -> ExitCode {
+    let message = error.to_string();
+    let mut said = message.clone();
+    let mut causes = Vec::new();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
-        if !said.contains(&cause) {
-            output::say(&format!("  caused by: {cause}"));
-        }
+        let is_new = !said.contains(&cause);
         said.push_str(&cause);
+        if is_new {
+            causes.push(cause);
+        }
     }
+    let lines = causes.iter().map(|cause| format!("\n  caused by: {cause}")).collect::<String>();
+    let event = serde_json::json!({ "event": "error", "message": message, "causes": causes });
+    progress.line(&format!("error: {message}{lines}"), event);
     ExitCode::FAILURE
 }
-
-/// Events of the libraries, on stderr: warnings, and more with `-v`; `RUST_LOG` overrides.
-fn log(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let ours =
-        format!("error,eef={level},{}", OURS.map(|name| format!("{name}={level}")).join(","));
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(ours));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .without_time()
-        .with_target(verbose > 0)
-        .init();
-}
-
-/// The crates whose events `-v` shows.
-const OURS: [&str; 8] = [
-    "eef_agent",
-    "eef_chat",
-    "eef_llama",
-    "eef_rollout",
-    "eef_select",
-    "eef_store",
-    "eef_train",
-    "eef_webshop",
-];

@@ -57,7 +57,18 @@ impl Renderer {
         }
     }
 
-    fn line(&self, text: &str, fields: serde_json::Value) {
+    /// Says something beside the progress, above a bar that is drawn.
+    pub fn note(&self, text: &str) {
+        let say = || self.line(text, serde_json::json!({ "event": "note", "text": text }));
+        let phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        match phase.as_ref().and_then(|phase| phase.bar.as_ref()) {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
+    }
+
+    /// Writes a text for people, or the same as fields for machines, among them `event`.
+    pub fn line(&self, text: &str, fields: serde_json::Value) {
         match self.style {
             Style::Json => output::say(&fields.to_string()),
             Style::Bar | Style::Lines => output::say(text),
@@ -100,6 +111,15 @@ impl Progress for Renderer {
                         "total": phase.total, "per_second": phase.rate(), "note": note,
                     });
                     self.line(&phase.status(&note), fields);
+                }
+            }
+            Event::Milestone { line } => {
+                let say = || {
+                    self.line(&line, serde_json::json!({ "event": "milestone", "text": line }));
+                };
+                match slot.as_ref().and_then(|phase| phase.bar.as_ref()) {
+                    Some(bar) => bar.suspend(say),
+                    None => say(),
                 }
             }
             Event::Finished { summary } => {

@@ -1,7 +1,10 @@
 //! A learner that writes down what each training was given, for `inspect`.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use eef_core::{
     Control, Event, Learner, LearnerError, Policy, Progress, TrainRequest, TrainSummary,
     TrajectoryId,
@@ -23,9 +26,7 @@ pub struct TrainedItem {
 }
 
 fn record(name: &str, request: &TrainRequest<'_>) -> anyhow::Result<()> {
-    // The run's directory holds `models`, which holds the output.
-    let run = request.output.ancestors().nth(2).unwrap_or(Path::new("."));
-    let directory = directory(run);
+    let directory = directory(run_of(request));
     std::fs::create_dir_all(&directory)?;
     let item = |item: &eef_core::TrainingItem| TrainedItem {
         trajectory: item.trajectory.id.to_string(),
@@ -35,28 +36,70 @@ fn record(name: &str, request: &TrainRequest<'_>) -> anyhow::Result<()> {
     run_directory::write(&directory.join(format!("{name}.json")), &serde_json::to_vec(&items)?)
 }
 
+/// Copies what the trainer wrote step by step out of its scratch directory, which a run removes.
+fn keep_metrics(name: &str, request: &TrainRequest<'_>) -> anyhow::Result<()> {
+    let written = request.scratch.join("metrics.jsonl");
+    if !written.exists() {
+        return Ok(());
+    }
+    let directory = run_of(request).join("metrics");
+    std::fs::create_dir_all(&directory)?;
+    run_directory::write(&directory.join(format!("{name}.jsonl")), &std::fs::read(written)?)
+}
+
+/// The run's directory, which holds `models`, which holds the output.
+fn run_of<'a>(request: &TrainRequest<'a>) -> &'a Path {
+    request.output.ancestors().nth(2).unwrap_or(Path::new("."))
+}
+
 /// Where the lists are.
 pub fn directory(run: &Path) -> PathBuf {
     run.join("training-sets")
 }
 
-/// The trainings of a run that involve a trajectory: the model's name and the first trained action.
-pub fn trainings_of(run: &Path, id: &TrajectoryId) -> anyhow::Result<Vec<(String, usize)>> {
-    let Ok(entries) = std::fs::read_dir(directory(run)) else { return Ok(Vec::new()) };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
-    files.sort();
-    let id = id.to_string();
-    let mut found = Vec::new();
-    for file in files {
-        let items: Vec<TrainedItem> = serde_json::from_slice(&std::fs::read(&file)?)?;
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let mine = items.into_iter().filter(|item| item.trajectory == id);
-        found.extend(mine.map(|item| (name.clone(), item.train_from)));
+/// What every model of a run was trained on, by trajectory.
+#[derive(Debug, Default)]
+pub struct Trainings(BTreeMap<String, Vec<(String, usize)>>);
+
+impl Trainings {
+    /// Reads every list of a run, in the order of the models' names; a run without lists has none.
+    pub fn read(run: &Path) -> anyhow::Result<Self> {
+        let directory = directory(run);
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot list {}", directory.display()));
+            }
+        };
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .collect();
+        files.sort();
+        let mut trainings: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
+        for file in files {
+            let unreadable = || format!("cannot read the training set {}", file.display());
+            let text = std::fs::read(&file).with_context(unreadable)?;
+            let items: Vec<TrainedItem> = serde_json::from_slice(&text).with_context(unreadable)?;
+            let name = file.file_stem().unwrap_or_default().to_string_lossy();
+            for TrainedItem { trajectory, train_from } in items {
+                let of_it = trainings.entry(trajectory).or_default();
+                of_it.push((name.clone().into_owned(), train_from));
+            }
+        }
+        Ok(Self(trainings))
     }
-    Ok(found)
+
+    /// The models that were trained on something.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.0.values().flatten().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The trainings that involve a trajectory: the model's name and the first trained action.
+    pub fn of(&self, id: &TrajectoryId) -> &[(String, usize)] {
+        self.0.get(&id.to_string()).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl<L: Learner> Learner for Recording<L> {
@@ -71,7 +114,12 @@ impl<L: Learner> Learner for Recording<L> {
             source: error.into(),
         })?;
         let named = Named { name: format!("train {}", name.replace('-', " ")), control };
-        self.0.train(request, &control.with_progress(&named))
+        let summary = self.0.train(request, &control.with_progress(&named))?;
+        keep_metrics(&name, request).map_err(|error| LearnerError::Failed {
+            doing: format!("keeping the metrics of {name}"),
+            source: error.into(),
+        })?;
+        Ok(summary)
     }
 
     fn policy(&self, model: &Path) -> Result<Box<dyn Policy>, LearnerError> {
@@ -93,5 +141,42 @@ impl Progress for Named<'_, '_> {
             }
             other => other,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trainings_are_found_by_trajectory_in_the_order_of_the_models() {
+        let run = tempfile::tempdir().unwrap();
+        let (a, b, c) = (
+            TrajectoryId::derive(&[b"a"]),
+            TrajectoryId::derive(&[b"b"]),
+            TrajectoryId::derive(&[b"c"]),
+        );
+        assert!(Trainings::read(run.path()).unwrap().of(&a).is_empty());
+        let lists = directory(run.path());
+        std::fs::create_dir_all(&lists).unwrap();
+        let item =
+            |id: &TrajectoryId, train_from| TrainedItem { trajectory: id.to_string(), train_from };
+        let write = |name: &str, items: &[TrainedItem]| {
+            std::fs::write(lists.join(name), serde_json::to_vec(items).unwrap()).unwrap();
+        };
+        write("round-03.json", &[item(&a, 2)]);
+        write("round-02.json", &[item(&a, 0), item(&a, 1), item(&b, 4)]);
+        std::fs::write(lists.join("round-04.partial"), "half").unwrap();
+
+        let trainings = Trainings::read(run.path()).unwrap();
+        let named = |name: &str, from| (name.to_owned(), from);
+        let expected = [named("round-02", 0), named("round-02", 1), named("round-03", 2)];
+        assert_eq!(trainings.of(&a), expected);
+        assert_eq!(trainings.of(&b), [named("round-02", 4)]);
+        assert!(trainings.of(&c).is_empty());
+
+        std::fs::write(lists.join("round-05.json"), "[{").unwrap();
+        let error = Trainings::read(run.path()).unwrap_err().to_string();
+        assert!(error.contains("round-05.json"), "{error}");
     }
 }

@@ -147,14 +147,21 @@ pub fn comparison(comparison: &Comparison) -> String {
         return text;
     }
     text.push('\n');
-    let mut table =
-        Table::new(&["difference", "win rate", "95 % interval", "reward", "95 % interval"]);
+    let mut table = Table::new(&[
+        "difference",
+        "win rate",
+        "95 %, tasks and seeds",
+        "95 %, seeds (t)",
+        "reward",
+        "95 %, tasks and seeds",
+    ]);
     for difference in &comparison.differences {
         let (win, reward) = (&difference.win_rate, &difference.reward);
         table.row([
             format!("{} - {}", display_name(&difference.of), display_name(&difference.minus)),
             format!("{:+.1} points", 100.0 * win.mean),
-            format!("{:+.1} to {:+.1}", 100.0 * win.low, 100.0 * win.high),
+            signed(win),
+            difference.win_rate_over_seeds.as_ref().map_or_else(|| "-".to_owned(), signed),
             format!("{:+.3}", reward.mean),
             format!("{:+.3} to {:+.3}", reward.low, reward.high),
         ]);
@@ -177,6 +184,10 @@ pub fn curves(comparison: &Comparison) -> String {
         table.row([format!("seed {}", run.seed), stages.join("   ")]);
     }
     table.render()
+}
+
+fn signed(estimate: &Estimate) -> String {
+    format!("{:+.1} to {:+.1}", 100.0 * estimate.low, 100.0 * estimate.high)
 }
 
 fn interval(estimate: &Estimate) -> String {

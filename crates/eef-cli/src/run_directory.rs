@@ -1,14 +1,34 @@
 //! The run directory: what a run is, and where it keeps what.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod provenance;
 
-use anyhow::{Context, bail};
-use eef_store::{RunLock, SqliteStore};
-use serde::Serialize;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use eef_store::{RunLock, SqliteStore, StoreError, TrajectoryStore, write_whole};
 
 use crate::arguments::Global;
 use crate::config::{Config, difference};
+use crate::context::Context;
+use provenance::Provenance;
+
+/// The resolved configuration of a run. A directory that has it is a run's.
+pub const CONFIG_FILE: &str = "config.toml";
+
+const PROVENANCE_FILE: &str = "provenance.json";
+const STORE_FILE: &str = "store.sqlite";
+
+/// What a directory may hold before anything was done in it; the store then has no trajectories.
+const BEFORE_WORK: [&str; 7] = [
+    CONFIG_FILE,
+    PROVENANCE_FILE,
+    "run.lock",
+    STORE_FILE,
+    "store.sqlite-wal",
+    "store.sqlite-shm",
+    "store.sqlite-journal",
+];
 
 /// A run directory that belongs to this process alone.
 pub struct RunDirectory {
@@ -16,48 +36,75 @@ pub struct RunDirectory {
     _lock: RunLock,
 }
 
-/// With what a run was made; written beside its configuration.
-#[derive(Debug, Serialize)]
-struct Provenance {
-    program: String,
-    git_revision: Option<String>,
-    seed: u64,
-    device: String,
-    operating_system: &'static str,
-    architecture: &'static str,
-    n_cores: usize,
-}
-
 impl RunDirectory {
     /// Creates the directory or opens the one that is there, if it was made with the same
-    /// configuration and no other process works in it.
-    pub fn open(global: &Global, config: &Config, prefix: &str) -> anyhow::Result<Self> {
-        let path = path(global, config, prefix);
+    /// configuration and no other process works in it. One in which nothing was done yet takes
+    /// another configuration.
+    ///
+    /// Where the program or the machine is another than the one that began the run, a note says so.
+    pub fn open(context: &Context, config: &Config, prefix: &str) -> anyhow::Result<Self> {
+        let path = path(&context.global, config, prefix);
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot make the run directory {}", path.display()))?;
-        let lock = RunLock::acquire(&path)?;
+        let run = Self { _lock: RunLock::acquire(&path)?, path };
         let resolved = toml::to_string(config).context("cannot write the configuration down")?;
-        let file = path.join("config.toml");
-        match std::fs::read_to_string(&file) {
-            Ok(old) => {
-                if let Some(difference) = difference(&old, &resolved) {
-                    bail!(
-                        "{} holds a run with another configuration: {difference}; choose another \
-                         --run-dir",
-                        path.display()
-                    );
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                write(&file, resolved.as_bytes())?;
-                let provenance = serde_json::to_vec_pretty(&Provenance::of(config))?;
-                write(&path.join("provenance.json"), &provenance)?;
+        let now = Provenance::of(config);
+        let file = run.path.join(CONFIG_FILE);
+        let difference = match std::fs::read_to_string(&file) {
+            Ok(old) => difference(&old, &resolved),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                run.describe(&resolved, &now)?;
+                return Ok(run);
             }
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot read {}", file.display()));
             }
+        };
+        match difference {
+            Some(difference) if run.is_begun()? => bail!(
+                "{} holds a run with another configuration: {difference}; choose another --run-dir",
+                run.path.display()
+            ),
+            Some(_) => run.describe(&resolved, &now)?,
+            None => {
+                if let Some(warning) = run.warning(&now) {
+                    context.progress.note(&warning);
+                }
+            }
         }
-        Ok(Self { path, _lock: lock })
+        Ok(run)
+    }
+
+    /// Writes down what the run is. The configuration comes last: where it is, the rest is too.
+    fn describe(&self, resolved: &str, provenance: &Provenance) -> anyhow::Result<()> {
+        let provenance = serde_json::to_vec_pretty(provenance)?;
+        write(&self.path.join(PROVENANCE_FILE), &provenance)?;
+        write(&self.path.join(CONFIG_FILE), resolved.as_bytes())
+    }
+
+    /// Whether anything was done here: then it was done with the configuration that is here.
+    fn is_begun(&self) -> anyhow::Result<bool> {
+        let unreadable = || format!("cannot list {}", self.path.display());
+        for entry in std::fs::read_dir(&self.path).with_context(unreadable)? {
+            let name = entry.with_context(unreadable)?.file_name();
+            let name = name.to_string_lossy();
+            if !(BEFORE_WORK.contains(&name.as_ref()) || name.ends_with(".partial")) {
+                return Ok(true);
+            }
+        }
+        Ok(store_file(&self.path).exists() && self.store()?.n_trajectories()? > 0)
+    }
+
+    /// What to say where this program or machine did not begin the run.
+    fn warning(&self, now: &Provenance) -> Option<String> {
+        let text = std::fs::read(self.path.join(PROVENANCE_FILE)).ok()?;
+        let begun: Provenance = serde_json::from_slice(&text).ok()?;
+        let difference = begun.difference(now)?;
+        Some(format!(
+            "{} was begun by another program or on another machine, so its bytes may differ from \
+             those of a run that was not interrupted (then / now): {difference}",
+            self.path.display()
+        ))
     }
 
     /// The directory.
@@ -79,38 +126,11 @@ pub fn path(global: &Global, config: &Config, prefix: &str) -> PathBuf {
 
 /// The store's file in a run directory.
 pub fn store_file(run: &Path) -> PathBuf {
-    run.join("store.sqlite")
+    run.join(STORE_FILE)
 }
 
 /// Writes a file whole: it has its old content or the new one, whatever happens.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, bytes)
-        .and_then(|()| std::fs::File::open(&partial)?.sync_all())
-        .and_then(|()| std::fs::rename(&partial, path))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-impl Provenance {
-    fn of(config: &Config) -> Self {
-        Self {
-            program: format!("eef-cli {}", env!("CARGO_PKG_VERSION")),
-            git_revision: git_revision(),
-            seed: config.seed,
-            device: config.machine.device.clone(),
-            operating_system: std::env::consts::OS,
-            architecture: std::env::consts::ARCH,
-            n_cores: std::thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
-}
-
-/// The revision of the checkout that this binary was built in, if it still is one.
-fn git_revision() -> Option<String> {
-    let output = Command::new("git")
-        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--abbrev=40"])
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    Some(text.trim().to_owned()).filter(|text| output.status.success() && !text.is_empty())
+    let failed = |source| StoreError::Io { doing: "write", path: path.to_owned(), source };
+    Ok(write_whole(path, |file| file.write_all(bytes).map_err(failed))?)
 }

@@ -8,3 +8,4 @@ pub mod import;
 pub mod inspect;
 pub mod iterate;
 pub mod pretrain;
+pub mod repair;

@@ -1,14 +1,14 @@
 //! From the configuration to the parts that it names.
 
+mod checks;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
 use eef_chat::PromptTemplate;
-use eef_core::{
-    Author, Control, Environment, Opening, Policy, Sampling, Seed, Split, Trajectory, TrajectoryId,
-};
-use eef_rollout::{Job, RolloutConfig, Rollouts, Start, Unit};
+use eef_core::{Control, Environment, Opening, Policy, Seed, Split, Trajectory, TrajectoryId};
+use eef_rollout::demonstrate;
 use eef_train::Schedule;
 use eef_webshop::teacher::ScriptedTeacher;
 use eef_webshop::{AgentAction, ShopEnvironment, WebShop};
@@ -16,6 +16,11 @@ use eef_weights::directory_hash;
 
 use crate::config::{Config, EnvironmentKind};
 use crate::paths;
+
+pub use checks::{
+    check_names, check_run, check_settings, experts_on, n_imitated, names, open_model,
+    training_tasks,
+};
 
 /// The environment of the configuration.
 pub fn environment(config: &Config) -> anyhow::Result<ShopEnvironment> {
@@ -31,9 +36,13 @@ pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {
     Ok(config.model.prompt.parse()?)
 }
 
-/// The base model's directory.
+/// The base model's directory. Its own context must hold what is asked of it.
 pub fn base_model(config: &Config) -> anyhow::Result<PathBuf> {
-    paths::require(&config.model.base, "the base model", &config.plan.model_source)
+    let base = paths::require(&config.model.base, "the base model", &config.plan.model_source)?;
+    generation(config)
+        .check_context_length(&base)
+        .with_context(|| format!("model.context_length does not fit {}", base.display()))?;
+    Ok(base)
 }
 
 /// Worker threads: what the configuration says, or one per core.
@@ -46,19 +55,22 @@ pub fn n_workers(config: &Config) -> usize {
 
 /// The learner of the configuration.
 pub fn learner(config: &Config) -> anyhow::Result<LlamaLearner> {
-    let context_length = Some(config.model.context_length).filter(|length| *length > 0);
-    let generation = GenerationOptions {
-        max_sequences: config.explore.max_sequences,
-        max_reply_tokens: config.explore.max_reply_tokens,
-        context_length,
-    };
     let options = LearnerOptions {
         device: config.machine.device.clone(),
         prompt: prompt(config)?,
         train: train_config(config)?,
-        generation,
+        generation: generation(config),
     };
     Ok(LlamaLearner::new(options)?)
+}
+
+/// How policies generate.
+fn generation(config: &Config) -> GenerationOptions {
+    GenerationOptions {
+        max_sequences: config.explore.max_sequences,
+        max_reply_tokens: config.explore.max_reply_tokens,
+        context_length: Some(config.model.context_length).filter(|length| *length > 0),
+    }
 }
 
 /// The trainer's settings; epochs, learning rate and seed come with each training.
@@ -111,7 +123,7 @@ pub fn experts(
 
 /// An expert's task must be one of the environment's, asking the same: else the file belongs to
 /// other data.
-fn check_experts(environment: &ShopEnvironment, experts: &[Trajectory]) -> anyhow::Result<()> {
+pub fn check_experts(environment: &ShopEnvironment, experts: &[Trajectory]) -> anyhow::Result<()> {
     for expert in experts {
         let goal = environment.shop().goal(&expert.task).with_context(|| {
             format!("expert trajectory {}: the data has no task {}", expert.id, expert.task)
@@ -130,7 +142,9 @@ fn check_experts(environment: &ShopEnvironment, experts: &[Trajectory]) -> anyho
     Ok(())
 }
 
-/// What a scripted teacher does on the first `n_tasks` (0: all) tasks of a split.
+/// What a scripted teacher does on the first `n_tasks` (0: all) tasks of a split, drawn from the
+/// configuration's seed. With the seed of the embedded data (`--set seed=20260101`) these are the
+/// trajectories of `fixtures/experts`, byte for byte.
 pub fn collect(
     config: &Config,
     environment: &ShopEnvironment,
@@ -140,57 +154,18 @@ pub fn collect(
     control: &Control<'_>,
 ) -> anyhow::Result<Vec<Trajectory>> {
     let Some(script) = ScriptedTeacher::by_name(teacher) else {
-        bail!("unknown teacher `{teacher}`: expected scripted-strong or scripted-weak");
+        bail!("unknown teacher `{teacher}`: expected scripted-strong, scripted-weak or oracle");
     };
     let mut tasks = environment.tasks(split);
     if n_tasks > 0 {
         tasks.truncate(n_tasks);
     }
-    let root = Seed::new(config.seed).derive(&format!("collect {teacher}"), split as u64);
-    let jobs: Vec<Job> = tasks
-        .into_iter()
-        .map(|task| Job {
-            id: TrajectoryId::derive(&[
-                b"collect",
-                teacher.as_bytes(),
-                task.to_string().as_bytes(),
-                &config.seed.to_le_bytes(),
-            ]),
-            seed: root.derive("task", task.index().into()),
-            task,
-            start: Start::Initial,
-            sampling: Sampling::GREEDY,
-            round: 0,
-            sample: 0,
-        })
-        .collect();
-    let units: Vec<Unit> = jobs
-        .chunks(config.explore.unit_size.max(1))
-        .enumerate()
-        .map(|(number, jobs)| Unit { key: format!("{teacher} {number}"), jobs: jobs.to_vec() })
-        .collect();
-    let settings =
-        RolloutConfig { author: Author::Expert(teacher.into()), ..RolloutConfig::default() };
     // Teachers read the instruction and the observation as they are; prompts are for students.
-    let plain = |opening: &Opening| {
-        PromptTemplate::Short.render(&opening.instruction, opening.observation.as_str())
-    };
+    let plain = |opening: &Opening| PromptTemplate::Short.of_opening(opening);
     let mut policies: Vec<Box<dyn Policy>> =
         (0..n_workers(config)).map(|_| Box::new(script.clone()) as Box<dyn Policy>).collect();
-    let mut trajectories = Vec::new();
-    let mut keep = |unit: eef_rollout::UnitResult| {
-        trajectories.extend(unit.trajectories);
-        Ok(())
-    };
-    let phase = format!("{teacher}, {split} tasks");
-    Rollouts::new(environment, &plain, settings).run(
-        &phase,
-        &mut policies,
-        &units,
-        control,
-        &mut keep,
-    )?;
-    Ok(trajectories)
+    let (name, seed) = (script.name(), Seed::new(config.seed));
+    Ok(demonstrate(environment, &plain, name, &mut policies, tasks, seed, control)?)
 }
 
 /// The settings of Algorithm 1.

@@ -144,7 +144,10 @@ fn the_plan_of_a_paper_says_what_is_missing() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let output = eef(&["--config", path.to_str().unwrap(), "iterate", "--dry-run"], folder.path());
+    // Neither the device nor the number of cores may be those of the machine that tests.
+    let machine = ["--device", "cpu", "--threads", "2"];
+    let arguments = ["--config", path.to_str().unwrap(), "iterate", "--dry-run"];
+    let output = eef(&[&arguments[..], &machine].concat(), folder.path());
     insta::assert_snapshot!(text(&output.stdout));
 }
 

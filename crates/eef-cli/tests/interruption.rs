@@ -1,43 +1,27 @@
 //! A run that is killed or stopped ends with the same bytes as one that is left alone.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{fixtures, small};
 use eef_core::Seed;
 
 /// Kills that must hit a working process.
 const N_KILLS: usize = 10;
 
-/// A run of a few seconds that goes through every phase.
-fn start(run_directory: &Path) -> Child {
-    let settings = [
-        "data.n_train_tasks=24",
-        "data.n_validation_tasks=12",
-        "data.n_test_tasks=12",
-        "behaviour_cloning.stage_epochs=1",
-        "behaviour_cloning.max_stages=2",
-        "explore.unit_size=16",
-        "train.n_epochs=1",
-    ];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_eef-cli"));
-    command.args(["iterate", "--threads", "2", "--run-dir"]).arg(run_directory);
-    for setting in settings {
-        command.args(["--set", setting]);
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
+/// No phase of the small run takes this long, however slow the machine: it guards against a test
+/// that waits for ever, and nothing else depends on it.
+const HANGS: Duration = Duration::from_mins(10);
 
-/// The embedded data lies beside the workspace; the packaged crate has none.
-fn fixtures_are_there() -> bool {
-    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/base").exists();
-    if !there {
-        eprintln!("skipped: the fixtures are not part of the packaged crate");
-    }
-    there
+fn start(run_directory: &Path) -> Child {
+    let mut command = small("iterate", run_directory);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Every model of a run and its report, by name.
@@ -64,7 +48,7 @@ fn assert_same(expected: &BTreeMap<PathBuf, Vec<u8>>, run_directory: &Path) {
 
 #[test]
 fn kills_at_random_moments_change_no_byte() {
-    if !fixtures_are_there() {
+    if fixtures().is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -99,21 +83,38 @@ fn kills_at_random_moments_change_no_byte() {
 
 #[test]
 fn an_interrupt_stops_cleanly_and_the_same_command_continues() {
-    if !fixtures_are_there() {
+    if fixtures().is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    let begin = Instant::now();
     assert!(start(&whole).wait().unwrap().success());
-    let half = begin.elapsed() / 2;
 
     let run = folder.path().join("interrupted");
     let mut child = start(&run);
-    std::thread::sleep(half.max(Duration::from_millis(100)));
+    wait_for_a_model(&run, &mut child);
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!run.join("report.json").exists(), "there was work left to stop");
     assert!(start(&run).wait().unwrap().success());
     assert_same(&results(&whole), &run);
+}
+
+/// Returns in the middle of a run: its first model is complete, and rounds of exploration follow.
+fn wait_for_a_model(run: &Path, child: &mut Child) {
+    let begin = Instant::now();
+    loop {
+        // A model that is still written has an extension.
+        let entries = std::fs::read_dir(run.join("models")).into_iter().flatten().flatten();
+        if entries.map(|entry| entry.path()).any(|model| model.extension().is_none()) {
+            return;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it had a model");
+        if begin.elapsed() > HANGS {
+            child.kill().unwrap();
+            panic!("no model in {} after {HANGS:?}", run.display());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, keys};
+use super::{Config, MAX_WORKERS, PlanConfig, keys};
 
 /// The configuration that is used where none is named; `configs/embedded.toml` is the same file.
 pub const EMBEDDED: &str = include_str!("../../configs/embedded.toml");
@@ -90,6 +90,17 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Config, LoadError> 
 /// The first key in which two configurations differ, with both values; machine settings and the
 /// plan's assumptions may differ.
 pub fn difference(old: &str, new: &str) -> Option<String> {
+    first_difference(old, new, |key| key != "machine.n_workers" && !key.starts_with("plan."))
+}
+
+/// As [`difference`], within some sections only.
+pub fn difference_in(sections: &[&str], old: &str, new: &str) -> Option<String> {
+    first_difference(old, new, |key| {
+        key.split_once('.').is_some_and(|(section, _)| sections.contains(&section))
+    })
+}
+
+fn first_difference(old: &str, new: &str, counts: impl Fn(&str) -> bool) -> Option<String> {
     let parse = |text: &str| text.parse::<Table>().ok().map(Value::Table);
     let (Some(old), Some(new)) = (parse(old), parse(new)) else {
         return Some("it cannot be read".to_owned());
@@ -97,16 +108,15 @@ pub fn difference(old: &str, new: &str) -> Option<String> {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     flatten("", &old, &mut left);
     flatten("", &new, &mut right);
-    let ignored = |key: &str| key == "machine.n_workers" || key.starts_with("plan.");
     for (key, value) in &left {
         let other = right.iter().find(|(name, _)| name == key);
-        if !ignored(key) && other.is_none_or(|(_, other)| other != value) {
+        if counts(key) && other.is_none_or(|(_, other)| other != value) {
             let now = other.map_or("absent", |(_, other)| other.as_str());
             return Some(format!("{key} was {value} and is {now}"));
         }
     }
     let added =
-        right.iter().find(|(key, _)| !ignored(key) && left.iter().all(|(name, _)| name != key));
+        right.iter().find(|(key, _)| counts(key) && left.iter().all(|(name, _)| name != key));
     added.map(|(key, value)| format!("{key} was absent and is {value}"))
 }
 
@@ -143,7 +153,12 @@ fn set(table: &mut Table, given: &str) -> Result<(), String> {
         let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
         table = entry.as_table_mut().ok_or_else(|| format!("{part} is not a section"))?;
     }
-    table.insert(key.to_owned(), parse_value(text.trim()));
+    let value = parse_value(text.trim());
+    let digits = text.trim().trim_start_matches(['+', '-']);
+    if value.is_str() && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("expected a whole number of at most {}", i64::MAX));
+    }
+    table.insert(key.to_owned(), value);
     Ok(())
 }
 
@@ -172,6 +187,7 @@ fn check(config: &Config) -> Result<(), LoadError> {
     one_of("model.prompt", &config.model.prompt, &["short", "agentlite"])?;
     one_of("train.schedule", &config.train.schedule, &["cosine", "linear", "constant"])?;
     one_of("pretrain.source", &config.pretrain.source, &["synthetic", "catalog"])?;
+    one_of("pretrain.trained", &config.pretrain.trained, &["everything", "replies"])?;
     let simple_name = |name: &str| {
         !name.is_empty()
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
@@ -201,6 +217,11 @@ fn check(config: &Config) -> Result<(), LoadError> {
     if let Some((key, _)) = positive.into_iter().find(|(_, number)| *number == 0) {
         return value(key, "0".to_owned(), "at least 1");
     }
+    let n_workers = config.machine.n_workers;
+    if n_workers > MAX_WORKERS {
+        let expected = format!("0 (one per core) to {MAX_WORKERS}");
+        return value("machine.n_workers", n_workers.to_string(), &expected);
+    }
     let rates = [
         ("train.learning_rate", config.train.learning_rate),
         ("behaviour_cloning.learning_rate", config.behaviour_cloning.learning_rate),
@@ -210,7 +231,30 @@ fn check(config: &Config) -> Result<(), LoadError> {
             return value(key, rate.to_string(), "a positive number");
         }
     }
-    Ok(())
+    check_plan(&config.plan)
+}
+
+/// A plan computes with these: what they come to must be a number.
+fn check_plan(plan: &PlanConfig) -> Result<(), LoadError> {
+    let within = |key, found: f64, holds: bool, expected: &str| {
+        if holds && found.is_finite() {
+            return Ok(());
+        }
+        let (found, expected) = (found.to_string(), expected.to_owned());
+        Err(LoadError::Value { key, found, expected })
+    };
+    let (share, speed) = (plan.positive_share, plan.gigaflops);
+    within("plan.gigaflops", speed, speed > 0.0, "a positive number")?;
+    within("plan.positive_share", share, (0.0..=1.0).contains(&share), "0 to 1")?;
+    let sizes = [
+        ("plan.actions_per_episode", plan.actions_per_episode),
+        ("plan.prompt_tokens", plan.prompt_tokens),
+        ("plan.observation_tokens", plan.observation_tokens),
+        ("plan.reply_tokens", plan.reply_tokens),
+        ("plan.n_parameters", plan.n_parameters),
+        ("plan.bytes_per_trained_parameter", plan.bytes_per_trained_parameter),
+    ];
+    sizes.into_iter().try_for_each(|(key, size)| within(key, size, size >= 0.0, "0 or more"))
 }
 
 #[cfg(test)]
@@ -241,6 +285,12 @@ mod tests {
                 error(&["train.learning_rate"]),
                 error(&["train.learning_rate=fast"]),
                 error(&["train.learning_rate=-1"]),
+                error(&["train.n_epochs=1.5"]),
+                error(&["train.n_epochs=-1"]),
+                error(&["train=5"]),
+                error(&["x=1"]),
+                error(&["seed=18446744073709551615"]),
+                error(&["machine.n_workers=100000"]),
                 error(&["seed.x=1"]),
                 error(&["method.name=eff"]),
                 error(&["explore.temperature=-1"]),
@@ -248,6 +298,16 @@ mod tests {
             ]
             .join("\n")
         );
+    }
+
+    #[test]
+    fn a_plan_is_given_numbers_to_compute_with() {
+        let message = error(&["plan.gigaflops=0"]);
+        assert_eq!(message, "configuration key plan.gigaflops is 0: expected a positive number");
+        assert!(error(&["plan.gigaflops=-1"]).contains("plan.gigaflops is -1"));
+        assert!(error(&["plan.gigaflops=inf"]).contains("plan.gigaflops is inf"));
+        assert!(error(&["plan.positive_share=1.5"]).contains("expected 0 to 1"));
+        assert!(error(&["plan.reply_tokens=nan"]).contains("plan.reply_tokens is NaN"));
     }
 
     #[test]
@@ -272,7 +332,10 @@ mod tests {
         other.machine.n_workers = 7;
         assert_eq!(difference(&text, &toml::to_string(&other).unwrap()), None);
         other.train.n_epochs += 1;
-        let difference = difference(&text, &toml::to_string(&other).unwrap()).unwrap();
+        let text_of_other = toml::to_string(&other).unwrap();
+        let difference = difference(&text, &text_of_other).unwrap();
         assert!(difference.starts_with("train.n_epochs was"), "{difference}");
+        assert_eq!(difference_in(&["data", "model"], &text, &text_of_other), None);
+        assert_eq!(difference_in(&["train"], &text, &text_of_other), Some(difference));
     }
 }

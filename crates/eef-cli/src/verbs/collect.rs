@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use eef_core::Split;
-use eef_store::{MemoryStore, TrajectoryStore, export_jsonl};
+use eef_store::{MemoryStore, TrajectoryStore};
 
 use crate::context::Context;
-use crate::{output, wiring};
+use crate::{output_file, wiring};
 
 /// What to collect.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// scripted-strong or scripted-weak
+    /// scripted-strong, scripted-weak or oracle
     #[arg(long, default_value = "scripted-strong")]
     teacher: String,
     /// train, validation or test
@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Only the first N tasks; 0 takes all
     #[arg(long, default_value_t = 0, value_name = "N")]
     tasks: usize,
-    /// File to write
+    /// File to write; - for stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -36,15 +36,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let n_positive = found.iter().filter(|trajectory| trajectory.is_positive()).count();
     let store = MemoryStore::new();
     store.append(&found)?;
-    export_jsonl(&store, out)?;
-    if context.global.json {
-        return output::print_json(&serde_json::json!({
-            "file": out, "trajectories": found.len(), "positive": n_positive,
-        }));
-    }
-    output::print(&format!(
-        "{}: {} trajectories, {n_positive} positive\n",
-        out.display(),
-        found.len()
-    ))
+    let n = output_file::export(&store, out)?;
+    let record = serde_json::json!({ "file": out, "trajectories": n, "positive": n_positive });
+    let text = format!("{}: {n} trajectories, {n_positive} positive", out.display());
+    output_file::report(context, out, &record, &text)
 }

@@ -1,10 +1,14 @@
 //! `compare`: several methods over several seeds.
 
+use std::path::Path;
+
 use clap::Args;
+use eef::{Comparison, RunReport};
 use eef_core::Opening;
 use eef_store::{SqliteStore, TrajectoryStore};
 
 use super::iterate::Parts;
+use crate::config::Config;
 use crate::context::Context;
 use crate::recording::Recording;
 use crate::run_directory::{self, RunDirectory};
@@ -31,12 +35,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let methods = methods.collect::<anyhow::Result<Vec<_>>>()?;
     let last = arguments.methods.last().map_or("eef", String::as_str);
     let reference = arguments.reference.as_deref().unwrap_or(last);
-    if !arguments.methods.iter().any(|name| name == reference) {
-        anyhow::bail!("--reference {reference} is none of {}", arguments.methods.join(", "));
-    }
-    let parts = Parts::open(context, &config)?;
-    let run = RunDirectory::open(&context.global, &config, "compare-")?;
+    // What is missing or cannot work is found before a run directory is made.
+    wiring::check_settings(&config)?;
     let learner = Recording(wiring::learner(&config)?);
+    let imitations: Vec<_> = methods.iter().map(|method| method.imitation()).collect();
+    let parts = Parts::open(context, &config, &imitations)?;
+    let run = RunDirectory::open(context, &config, "compare-")?;
     let opening = |opening: &Opening| parts.prompt.of_opening(opening);
     let skills = wiring::skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
@@ -56,7 +60,19 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         run.path(),
         &context.control(),
     )?;
+    for report in &comparison.runs {
+        describe(run.path(), &config, report)?;
+    }
     let file = run.path().join("comparison.json");
+    if let Some(n_before) = n_runs(&file)
+        && n_before > comparison.runs.len()
+    {
+        let n = comparison.runs.len();
+        let text = "the others are kept, and come back when they are named again";
+        context
+            .progress
+            .note(&format!("{}: {n} runs in place of {n_before}; {text}", file.display()));
+    }
     run_directory::write(&file, &serde_json::to_vec_pretty(&comparison)?)?;
     if context.global.json {
         return output::print_json(&comparison);
@@ -66,6 +82,25 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         results::curves(&comparison),
         results::comparison(&comparison)
     ))?;
-    output::say(&format!("all figures: {}", file.display()));
+    context.progress.note(&format!("all figures: {}", file.display()));
     Ok(())
+}
+
+/// Makes a method's directory one that `evaluate`, `inspect` and `export` take for a run's.
+fn describe(directory: &Path, config: &Config, report: &RunReport) -> anyhow::Result<()> {
+    let mut config = config.clone();
+    config.seed = report.seed;
+    config.method.name.clone_from(&report.method);
+    let run = directory.join(format!("seed-{}", report.seed)).join(&report.method);
+    run_directory::write(&run.join("report.json"), &serde_json::to_vec_pretty(report)?)?;
+    run_directory::write(
+        &run.join(run_directory::CONFIG_FILE),
+        toml::to_string(&config)?.as_bytes(),
+    )
+}
+
+/// How many runs a comparison that was written before holds.
+fn n_runs(file: &Path) -> Option<usize> {
+    let before: Comparison = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    Some(before.runs.len())
 }

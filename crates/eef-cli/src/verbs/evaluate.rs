@@ -10,7 +10,7 @@ use eef_rollout::RolloutConfig;
 use eef_store::MemoryStore;
 
 use crate::context::Context;
-use crate::{output, results, run_directory, wiring};
+use crate::{output, output_file, results, run_directory, wiring};
 
 /// What to evaluate.
 #[derive(Args, Debug)]
@@ -24,17 +24,20 @@ pub struct Arguments {
     /// Only the first N tasks; 0 takes what the configuration says
     #[arg(long, default_value_t = 0, value_name = "N")]
     tasks: usize,
-    /// Writes the trajectories as JSONL
+    /// Writes the trajectories as JSONL; - for stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 /// Evaluates.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    let config = context.config()?;
-    let model = match &arguments.model {
-        Some(model) => model.clone(),
-        None => best_model(&run_directory::path(&context.global, &config, ""))?,
+    // The best model of a run is evaluated as the run would; another, by the configuration given.
+    let (config, model) = if let Some(model) = &arguments.model {
+        (context.config()?, model.clone())
+    } else {
+        let config = context.config_of_run()?;
+        let model = best_model(&run_directory::path(&context.global, &config, ""))?;
+        (config, model)
     };
     if !model.join("config.json").is_file() {
         bail!("{} is no model directory: it has no config.json", model.display());
@@ -64,14 +67,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let (split, control) = (arguments.split, context.control());
     // The fingerprint contains the model's digest: it needs no other identity here.
     let evaluation = eef::evaluate(&setup, &settings, &model, "", split, &store, &control)?;
+    let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let table = results::evaluation(&name, &evaluation);
     if let Some(out) = &arguments.out {
-        eef_store::export_jsonl(&store, out)?;
+        output_file::export(&store, out)?;
+        return output_file::report(context, out, &evaluation, &table);
     }
     if context.global.json {
         return output::print_json(&evaluation);
     }
-    let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    output::print(&results::evaluation(&name, &evaluation))
+    output::print(&table)
 }
 
 fn best_model(run: &std::path::Path) -> anyhow::Result<PathBuf> {

@@ -1,33 +1,99 @@
 //! `export`: the trajectories of a run as JSONL.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::bail;
 use clap::Args;
-use eef_store::{SqliteStore, export_jsonl};
+use eef_core::Split;
+use eef_store::SqliteStore;
 
 use crate::context::Context;
-use crate::{output, run_directory};
+use crate::{output, output_file, run_directory};
 
 /// What to export.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// File to write
+    /// Only tasks of train, validation or test; all is for reading, never to train on
+    #[arg(long, default_value = "train")]
+    split: Splits,
+    /// File to write; - for stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
 /// Exports.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    let run = run_directory::path(&context.global, &context.config()?, "");
+    let run = run_directory::path(&context.global, &context.config_of_run()?, "");
     let file = run_directory::store_file(&run);
-    if !file.exists() {
+    if !SqliteStore::exists(&file) {
         bail!("{} holds no run: there is no {}", run.display(), file.display());
     }
-    let n = export_jsonl(&SqliteStore::open(&file)?, &arguments.out)?;
-    if context.global.json {
-        let out = &arguments.out;
-        return output::print_json(&serde_json::json!({ "file": out, "trajectories": n }));
+    let splits = arguments.split.list();
+    let report = output_file::export_splits(&SqliteStore::open(&file)?, splits, &arguments.out)?;
+    if report.n_left_out > 0 {
+        context.progress.note(&format!(
+            "left out {} trajectories on tasks of other splits than {} (--split)",
+            output::count(report.n_left_out as u64),
+            arguments.split.name()
+        ));
     }
-    output::print(&format!("{}: {n} trajectories\n", arguments.out.display()))
+    let (out, n) = (&arguments.out, report.n_written);
+    let record = serde_json::json!({
+        "file": out, "split": arguments.split.name(), "trajectories": n,
+        "left_out": report.n_left_out,
+    });
+    output_file::report(context, out, &record, &format!("{}: {n} trajectories", out.display()))
+}
+
+/// One split, or all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Splits {
+    One(Split),
+    All,
+}
+
+impl Splits {
+    fn list(&self) -> &[Split] {
+        match self {
+            Self::One(split) => std::slice::from_ref(split),
+            Self::All => &Split::ALL,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::One(split) => split.name(),
+            Self::All => "all",
+        }
+    }
+}
+
+impl FromStr for Splits {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        text.parse().map(Self::One).map_err(|error: eef_core::UnknownSplit| {
+            format!("unknown split `{}`: expected train, validation, test or all", error.found)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_are_read_back_from_their_names() {
+        for name in ["train", "validation", "test", "all"] {
+            assert_eq!(name.parse::<Splits>().unwrap().name(), name);
+        }
+        assert_eq!("test".parse::<Splits>().unwrap().list(), [Split::Test]);
+        assert_eq!(Splits::All.list(), Split::ALL);
+        let error = "dev".parse::<Splits>().unwrap_err();
+        assert_eq!(error, "unknown split `dev`: expected train, validation, test or all");
+    }
 }

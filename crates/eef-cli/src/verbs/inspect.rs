@@ -11,12 +11,13 @@ use eef_core::{Author, Origin, Trajectory};
 use eef_store::{SqliteStore, TrajectoryStore};
 
 use crate::context::Context;
-use crate::{output, paths, recording, run_directory, wiring};
+use crate::recording::Trainings;
+use crate::{output, paths, run_directory, wiring};
 
 /// What to show.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Only this round; 0 shows the experts' own trajectories
+    /// Only those made in this round; 0 shows the experts' own trajectories
     #[arg(long)]
     round: Option<u32>,
     /// Only tasks whose name contains this, such as train/17
@@ -31,6 +32,9 @@ pub struct Arguments {
     /// Only those that were trained on
     #[arg(long)]
     trained: bool,
+    /// Only those that the model of this name was trained on, such as round-02
+    #[arg(long, value_name = "MODEL")]
+    trained_in: Option<String>,
     /// At most so many; 0 shows all
     #[arg(long, default_value_t = 5, value_name = "N")]
     limit: usize,
@@ -41,13 +45,21 @@ pub struct Arguments {
 
 /// Shows.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    let config = context.config()?;
+    let config = context.config_of_run()?;
     let run = run_directory::path(&context.global, &config, "");
     let file = run_directory::store_file(&run);
     if !file.exists() {
         bail!("{} holds no run: there is no {}", run.display(), file.display());
     }
     let store = SqliteStore::open(&file)?;
+    let trained = Trainings::read(&run)?;
+    if let Some(name) = &arguments.trained_in {
+        let names = trained.names();
+        if !names.contains(name.as_str()) {
+            let known = names.into_iter().collect::<Vec<_>>().join(", ");
+            bail!("--trained-in {name}: no model of {} is that; known: {known}", run.display());
+        }
+    }
     let encoder = arguments.masks.then(|| encoder(&config.model.base)).transpose()?;
     let prompt = wiring::prompt(&config)?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -66,26 +78,28 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         if !arguments.accepts(&trajectory) {
             continue;
         }
-        let trainings = recording::trainings_of(&run, &id)?;
-        if arguments.trained && trainings.is_empty() {
+        let trainings = trained.of(&id);
+        let is_of = |wanted: &String| trainings.iter().any(|(name, _)| name == wanted);
+        let is_wanted = arguments.trained_in.as_ref().is_none_or(is_of);
+        if (arguments.trained && trainings.is_empty()) || !is_wanted {
             continue;
         }
         n_shown += 1;
         let masks = match &encoder {
-            Some(encoder) => masks(encoder, &trajectory, prompt, &trainings, colours)?,
+            Some(encoder) => masks(encoder, &trajectory, prompt, trainings, colours)?,
             None => Vec::new(),
         };
         if context.global.json {
-            records.push(record(&trajectory, &trainings, &masks));
+            records.push(record(&trajectory, trainings, &masks));
         } else {
-            output::print(&show(&trajectory, &trainings, &masks))?;
+            output::print(&show(&trajectory, trainings, &masks))?;
         }
     }
     if context.global.json {
         return output::print_json(&records);
     }
     if n_shown == 0 {
-        output::say("no trajectory is like that");
+        context.progress.note("no trajectory is like that");
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use eef::{Setup, Skill};
+use eef::{Imitation, Setup, Skill};
 use eef_core::{Learner, Opening, Trajectory};
 use eef_rollout::RolloutConfig;
 
@@ -29,20 +29,20 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let mut config = context.config()?;
     if let Some(method) = &arguments.method {
         config.method.name.clone_from(method);
-        wiring::method(&config, method)?;
     }
+    // What is missing or cannot work is found before a run directory is made.
+    let method = wiring::method(&config, &config.method.name)?;
+    wiring::check_settings(&config)?;
     if arguments.dry_run {
-        return plan::print(context, &config);
+        return plan::print(context, &config, method.as_ref());
     }
-    // What is missing is found before a run directory is made.
-    let parts = Parts::open(context, &config)?;
-    let run = RunDirectory::open(&context.global, &config, "")?;
-    let store = run.store()?;
     let learner = Recording(wiring::learner(&config)?);
+    let parts = Parts::open(context, &config, &[method.imitation()])?;
+    let run = RunDirectory::open(context, &config, "")?;
+    let store = run.store()?;
     let opening = |opening: &Opening| parts.prompt.of_opening(opening);
     let skills = wiring::skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
-    let method = wiring::method(&config, &config.method.name)?;
     let settings = wiring::run_config(&config);
     let control = context.control();
     let report = eef::iterate(&setup, &settings, method.as_ref(), &store, run.path(), &control)?;
@@ -52,7 +52,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     }
     output::print(&results::run(&report))?;
     let model = run.path().join("models").join(&report.best_model);
-    output::say(&format!("model: {}", model.display()));
+    context.progress.note(&format!("model: {}", model.display()));
     Ok(())
 }
 
@@ -71,12 +71,19 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Opens everything that the configuration names.
-    pub fn open(context: &Context, config: &Config) -> anyhow::Result<Self> {
+    /// Opens everything that the configuration names, and checks that the methods that begin with
+    /// these imitations can begin.
+    pub fn open(
+        context: &Context,
+        config: &Config,
+        imitations: &[Imitation],
+    ) -> anyhow::Result<Self> {
         let environment = wiring::environment(config)?;
         let base = wiring::base_model(config)?;
+        wiring::open_model(&base)?;
         let experts = wiring::experts(config, &environment, &context.control())?;
-        let experts = experts.into_iter().map(Arc::new).collect();
+        let experts: Vec<_> = experts.into_iter().map(Arc::new).collect();
+        wiring::check_run(config, &environment, &experts, imitations)?;
         let fingerprint = wiring::fingerprint(config, &base)?;
         Ok(Self { environment, base, experts, prompt: wiring::prompt(config)?, fingerprint })
     }

@@ -1,11 +1,14 @@
 //! `pretrain`: the small base model, from browsing text.
 
+mod destination;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
-use eef_agent::{PretrainRequest, pretrain};
+use eef_agent::{PretrainRequest, Trained, pretrain};
 use eef_chat::{BpeTraining, ChatTemplate, Encoder, Example, Tokenizer, train_bpe};
 use eef_core::{Message, Seed, Split};
 use eef_llama::LlamaConfig;
@@ -14,7 +17,8 @@ use eef_webshop::browsing::{BrowsingConfig, BrowsingCorpus};
 
 use crate::config::{Config, PretrainConfig};
 use crate::context::Context;
-use crate::{browsing, output, paths, wiring};
+use crate::{output, paths, wiring};
+use destination::Destination;
 
 /// What to pre-train.
 #[derive(Args, Debug)]
@@ -22,7 +26,7 @@ pub struct Arguments {
     /// Directory to write the model to; without it the configuration's model.base
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Replaces the model that is there
+    /// Replaces the model that is there, if this program wrote it
     #[arg(long)]
     force: bool,
 }
@@ -31,15 +35,15 @@ pub struct Arguments {
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let config = context.config()?;
     let settings = &config.pretrain;
-    let out = arguments.out.clone().unwrap_or_else(|| paths::resolve(&config.model.base));
-    if out.join("model.safetensors").exists() && !arguments.force {
-        bail!("{} is a model already: --force replaces it", out.display());
-    }
+    let out = arguments.out.clone().map_or_else(|| paths::find(&config.model.base), Ok)?;
+    let destination = Destination::new(out, arguments.force)?;
     let environment = wiring::environment(&config)?;
     let corpus = corpus(&config, &environment)?;
-    let encoder = Encoder::new(Arc::new(tokenizer(settings, &corpus)?), ChatTemplate::compact())?;
-    let corpus = fitting(corpus, &encoder, settings.context_length)?;
-    let scratch = out.with_extension("pretraining");
+    let words = if settings.source == "catalog" { names(&environment) } else { Vec::new() };
+    let tokenizer = tokenizer(settings, &corpus, words)?;
+    let encoder = Encoder::new(Arc::new(tokenizer), ChatTemplate::compact())?;
+    let corpus = fitting(context, corpus, &encoder, settings.context_length)?;
+    let scratch = destination.scratch();
     let fresh = scratch.join("model");
     let model = model_config(settings);
     let train = eef_train::TrainConfig {
@@ -56,16 +60,16 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         scratch: &scratch,
         train: &train,
         device: &config.machine.device,
+        trained: match settings.trained.as_str() {
+            "replies" => Trained::Replies,
+            _ => Trained::Everything,
+        },
     };
     let summary = pretrain(&request, corpus, &context.control())?;
-    if out.exists() {
-        std::fs::remove_dir_all(&out)
-            .with_context(|| format!("cannot replace {}", out.display()))?;
-    }
-    std::fs::rename(&fresh, &out)
-        .with_context(|| format!("cannot move the model to {}", out.display()))?;
+    destination.put(&fresh)?;
     std::fs::remove_dir_all(&scratch)
         .with_context(|| format!("cannot remove {}", scratch.display()))?;
+    let out = destination.path();
     let loss = summary.epoch_losses.last().copied().unwrap_or(f64::NAN);
     if context.global.json {
         return output::print_json(&serde_json::json!({
@@ -76,24 +80,30 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     output::print(&format!("{}: {tokens} tokens, loss {loss:.4}\n", out.display()))
 }
 
-/// Browsing text; what tasks of validation and test ask for does not occur in it.
+/// Browsing text; what any task asks for does not occur in it.
 fn corpus(config: &Config, environment: &ShopEnvironment) -> anyhow::Result<Vec<Vec<Message>>> {
     let template = wiring::prompt(config)?;
     let seed = Seed::new(config.seed).derive("browsing", 0);
     let n_transcripts = config.pretrain.n_transcripts;
-    if config.pretrain.source == "catalog" {
-        return browsing::transcripts(environment, template, n_transcripts, seed);
-    }
     let prompt = |opening: &eef_core::Opening| template.of_opening(opening);
-    let settings = BrowsingConfig { n_transcripts, ..BrowsingConfig::default() };
-    let goals = Split::ALL.into_iter().flat_map(|split| environment.shop().goals(split));
+    let exercises = config.pretrain.exercises;
+    let settings = BrowsingConfig { n_transcripts, exercises, ..BrowsingConfig::default() };
+    let shop = environment.shop();
+    let goals = Split::ALL.into_iter().flat_map(|split| shop.goals(split));
     let reserved = goals.map(|goal| goal.instruction_text.as_str());
-    let corpus = BrowsingCorpus::new(settings, seed, &prompt).without(reserved);
+    let mut corpus = BrowsingCorpus::new(settings, seed, &prompt).without(reserved);
+    if config.pretrain.source == "catalog" {
+        corpus = corpus.over(Arc::clone(shop));
+    }
     Ok(corpus.collect::<Result<_, _>>()?)
 }
 
 /// The tokenizer that the configuration names, or one trained on the corpus.
-fn tokenizer(settings: &PretrainConfig, corpus: &[Vec<Message>]) -> anyhow::Result<Tokenizer> {
+fn tokenizer(
+    settings: &PretrainConfig,
+    corpus: &[Vec<Message>],
+    added_words: Vec<String>,
+) -> anyhow::Result<Tokenizer> {
     if settings.tokenizer != TRAIN_TOKENIZER {
         let how = "cargo xtask fixtures writes fixtures/tokenizer.json; or set \
                    pretrain.tokenizer=train";
@@ -103,10 +113,25 @@ fn tokenizer(settings: &PretrainConfig, corpus: &[Vec<Message>]) -> anyhow::Resu
     let training = BpeTraining {
         vocabulary_size: settings.vocabulary_size,
         added_tokens: BOILERPLATE.map(str::to_owned).to_vec(),
+        added_words,
         ..BpeTraining::default()
     };
     let texts = corpus.iter().flatten().map(|message| message.text.clone());
     Ok(Tokenizer::from_bytes(train_bpe(texts, &training)?)?)
+}
+
+/// Product numbers and options' values. A model of this size does not learn to copy them in pieces;
+/// as one token each it does.
+fn names(environment: &ShopEnvironment) -> Vec<String> {
+    let products = environment.shop().catalog().products();
+    let values = products
+        .iter()
+        .flat_map(|product| product.options.iter().flat_map(|option| option.values.iter()))
+        .chain(products.iter().map(|product| &product.asin));
+    let names: BTreeSet<&String> = values
+        .filter(|name| name.is_ascii() && name.len() > 1 && !name.contains(['[', ']', '"']))
+        .collect();
+    names.into_iter().cloned().collect()
 }
 
 /// What `pretrain.tokenizer` says where there is none yet.
@@ -130,6 +155,7 @@ const BOILERPLATE: [&str; 12] = [
 
 /// The transcripts that fit the context. Some real products have hundreds of options.
 fn fitting(
+    context: &Context,
     corpus: Vec<Vec<Message>>,
     encoder: &Encoder,
     context_length: usize,
@@ -143,7 +169,8 @@ fn fitting(
     }
     let n_left_out = n_all - fitting.len();
     if n_left_out > 0 {
-        output::say(&format!("{n_left_out} of {n_all} transcripts exceed the context: left out"));
+        let note = format!("{n_left_out} of {n_all} transcripts exceed the context: left out");
+        context.progress.note(&note);
     }
     Ok(fitting)
 }
