@@ -346,6 +346,24 @@ mod tests {
     }
 
     #[test]
+    fn an_added_word_is_one_token_where_it_stands_alone() {
+        let config = BpeTraining {
+            vocabulary_size: 300,
+            added_words: vec!["B09HH6P68W".to_owned(), "light grey".to_owned()],
+            ..BpeTraining::default()
+        };
+        let json = train_bpe(std::iter::empty(), &config).unwrap();
+        let tokenizer = Tokenizer::from_bytes(json).unwrap();
+        let n_tokens = |text: &str| tokenizer.encode(text).unwrap().len();
+        assert_eq!(n_tokens("[B09HH6P68W]"), 3);
+        assert_eq!(n_tokens("color: light grey,"), "color: ".len() + 2);
+        assert_eq!(n_tokens("B09HH6P68WX"), "B09HH6P68WX".len());
+        for text in ["[B09HH6P68W] light grey", "lightgrey light greyish"] {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
+        }
+    }
+
+    #[test]
     fn a_control_token_is_never_learned_from_texts() {
         let config = BpeTraining {
             vocabulary_size: 300,

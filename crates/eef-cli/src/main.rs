@@ -74,8 +74,8 @@ fn fail(progress: &Renderer, error: &anyhow::Error) -> ExitCode {
             causes.push(cause);
         }
     }
-    let lines = causes.iter().map(|cause| format!("\n  caused by: {cause}")).collect::<String>();
-    let event = serde_json::json!({ "event": "error", "message": message, "causes": causes });
-    progress.line(&format!("error: {message}{lines}"), event);
+    let event = serde_json::json!({ "event": "error", "message": &message, "causes": &causes });
+    let lines: Vec<String> = std::iter::once(message).chain(causes).collect();
+    progress.line(&format!("error: {}", lines.join("\n  caused by: ")), event);
     ExitCode::FAILURE
 }

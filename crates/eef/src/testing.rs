@@ -179,7 +179,7 @@ fn write(directory: &Path, table: &Table) -> Result<(), LearnerError> {
         fs::create_dir_all(&beside)?;
         fs::write(beside.join("table.json"), serde_json::to_vec(table)?)?;
         match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => fs::rename(&beside, directory),
         }
     };

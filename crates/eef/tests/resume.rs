@@ -1,6 +1,8 @@
 //! An interrupted run continues and leaves the same bytes as one that was never interrupted; what
 //! delays episodes changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "this file holds tests and their helpers")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -69,16 +69,17 @@ impl Exercises {
             say(AgentAction::think(offer.join(" ")), "OK".to_owned());
         }
         let [asin, title, price] = &offers[rng.below(offers.len())];
-        let buttons: String = values.iter().map(|value| format!("[{value}]")).collect();
+        let buttons: Vec<&str> = values.iter().map(|value| value.as_str()).collect();
+        let buttons = buttons.join("][");
         let page = format!(
-            "WEB PAGE: {{\n[{BACK}] \n[{PREVIOUS}] \ncolor {buttons}\n{title} \nPrice: {price} \
+            "WEB PAGE: {{\n[{BACK}] \n[{PREVIOUS}] \ncolor [{buttons}]\n{title} \nPrice: {price} \
              \nRating: N.A. \n[Description] \n[Features] \n[Reviews] \n[{BUY}] }}"
         );
         say(AgentAction::click(asin.as_str()), page);
         if let Some(value) = wanted {
             say(AgentAction::think(format!("color {value} is there")), "OK".to_owned());
         }
-        for _ in 0..1 + rng.below(3) {
+        for _ in 0..=rng.below(3) {
             if let Some(value) = rng.choose(&values) {
                 let answer = format!("WEB PAGE: {{You have clicked {value}.}}");
                 say(AgentAction::click(value.as_str()), answer);

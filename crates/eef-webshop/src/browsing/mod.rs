@@ -282,6 +282,33 @@ mod tests {
     }
 
     #[test]
+    fn an_exercise_is_solved_by_copying() {
+        let shop = WebShop::sample().unwrap();
+        let prompt = |opening: &Opening| opening.instruction.clone();
+        let config =
+            BrowsingConfig { n_transcripts: 60, exercises: 1.0, ..BrowsingConfig::default() };
+        let corpus = BrowsingCorpus::new(config, Seed::new(1), &prompt).over(shop);
+        let mut n_copied = 0;
+        for transcript in corpus {
+            let transcript = transcript.unwrap();
+            let mut seen = transcript[0].text.clone();
+            for said in &transcript[1..] {
+                let typed = match crate::AgentAction::parse(&said.text) {
+                    crate::AgentAction::Search { product } => Some(product),
+                    crate::AgentAction::Click { button } => Some(button),
+                    _ => None,
+                };
+                if let Some(typed) = typed.filter(|_| said.role == eef_core::Role::Assistant) {
+                    assert!(seen.contains(&typed), "{typed:?} does not stand in {seen:?}");
+                    n_copied += 1;
+                }
+                seen.push_str(&said.text);
+            }
+        }
+        assert!(n_copied > 150, "{n_copied}");
+    }
+
+    #[test]
     fn notes_do_not_foretell_actions() {
         let mut after_note = [0_usize; 2];
         for transcript in corpus(600, 3) {
