@@ -17,10 +17,7 @@ use eef_weights::directory_hash;
 use crate::config::{Config, EnvironmentKind};
 use crate::paths;
 
-pub use checks::{
-    check_names, check_run, check_settings, experts_on, n_imitated, names, open_model,
-    training_tasks,
-};
+pub use checks::{check_names, check_run, check_settings, n_imitated, open_model, training_tasks};
 
 /// The environment of the configuration.
 pub fn environment(config: &Config) -> anyhow::Result<ShopEnvironment> {

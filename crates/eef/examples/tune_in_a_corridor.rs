@@ -10,10 +10,8 @@ use std::sync::Arc;
 use eef::testing::{TabularLearner, opening};
 use eef::{Config, MethodOptions, Setup, iterate, method};
 use eef_core::testing::{Corridor, FunctionPolicy};
-use eef_core::{
-    Author, Control, Environment, Policy, Sampling, Seed, Split, Trajectory, TrajectoryId,
-};
-use eef_rollout::{Job, RolloutConfig, Rollouts, Start, Unit};
+use eef_core::{Control, Environment, Policy, Seed, Split, Trajectory};
+use eef_rollout::{RolloutConfig, demonstrate};
 use eef_store::MemoryStore;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -72,24 +70,8 @@ fn teach(corridor: &Corridor) -> Result<Vec<Arc<Trajectory>>, Box<dyn Error>> {
             let stop = if goal > 2 { goal + 2 } else { goal };
             if room < stop.min(7) { "right".to_owned() } else { "take".to_owned() }
         }))];
-    let job = |task: eef_core::TaskId| Job {
-        id: TrajectoryId::derive(&[b"teacher", task.to_string().as_bytes()]),
-        seed: Seed::new(1),
-        task,
-        start: Start::Initial,
-        sampling: Sampling::GREEDY,
-        round: 0,
-        sample: 0,
-    };
-    let jobs = corridor.tasks(Split::Train).into_iter().map(job).collect();
-    let units = [Unit { key: "teach".into(), jobs }];
-    let author = Author::Expert("teacher".into());
-    let config = RolloutConfig { author, ..RolloutConfig::default() };
-    let mut experts = Vec::new();
-    let rollouts = Rollouts::new(corridor, &opening, config);
-    rollouts.run("teach", &mut teacher, &units, &Control::silent(), &mut |result| {
-        experts.extend(result.trajectories.into_iter().map(Arc::new));
-        Ok(())
-    })?;
-    Ok(experts)
+    let (tasks, control) = (corridor.tasks(Split::Train), Control::silent());
+    let seed = Seed::new(1);
+    let experts = demonstrate(corridor, &opening, "teacher", &mut teacher, tasks, seed, &control)?;
+    Ok(experts.into_iter().map(Arc::new).collect())
 }

@@ -1,6 +1,5 @@
 //! The workbench of a run: what its phases have in common, each of them resumable.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use eef_store::{Checksum, TrajectoryStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Config, JobRequest, Method, RunError, Setup};
+use crate::{Config, JobRequest, Method, RunError, Setup, experts_on, imitated};
 
 /// A model, and what it came from: the hash of every training behind it. Ids of rollouts are
 /// derived from the lineage, so that equal work has equal ids whatever the method, and different
@@ -54,18 +53,14 @@ impl<'a> Bench<'a> {
         if config.n_train_tasks > 0 {
             tasks.truncate(config.n_train_tasks);
         }
-        let known: BTreeSet<&TaskId> = tasks.iter().collect();
-        let on_tasks = setup.experts.iter().filter(|expert| known.contains(&expert.task));
-        let mut experts: Vec<Arc<Trajectory>> = on_tasks.cloned().collect();
-        experts.sort_by(|a, b| (&a.task, a.id).cmp(&(&b.task, b.id)));
-        experts.dedup_by_key(|expert| expert.id);
+        let experts = experts_on(&tasks, setup.experts);
         Ok(Self {
             setup,
             config,
             store,
             control,
             tasks,
-            bc_experts: bc_experts(config, &experts)?,
+            bc_experts: imitated(&config.bc_experts, &experts)?,
             experts,
             models: directory.join("models"),
             scratch: directory.join("scratch"),
@@ -348,27 +343,6 @@ fn units(jobs: Vec<Job>, unit_size: usize) -> Vec<Unit> {
         Unit { key, jobs: jobs.to_vec() }
     };
     jobs.chunks(unit_size).map(unit).collect()
-}
-
-/// Who is imitated: those named, each of whom must be there, or all.
-fn bc_experts(config: &Config, experts: &[Arc<Trajectory>]) -> Result<Vec<ExpertName>, RunError> {
-    let mut known: BTreeSet<ExpertName> = BTreeSet::new();
-    for expert in experts {
-        match &expert.origin {
-            Origin::Expert { name } => known.insert(name.clone()),
-            // Its wins would count as the policy's own, of rounds that never were.
-            Origin::Rollout { .. } => return Err(RunError::NotAnExpert { id: expert.id }),
-        };
-    }
-    let named: Vec<ExpertName> =
-        config.bc_experts.iter().map(|name| name.as_str().into()).collect();
-    if let Some(unknown) = named.iter().find(|name| !known.contains(*name)) {
-        return Err(RunError::UnknownExpert {
-            found: unknown.to_string(),
-            known: known.iter().map(ToString::to_string).collect(),
-        });
-    }
-    Ok(if named.is_empty() { known.into_iter().collect() } else { named })
 }
 
 /// Every byte of what the experts did counts: their failures decide what is explored.

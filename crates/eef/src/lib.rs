@@ -27,8 +27,8 @@
 //! use eef::testing::{TabularLearner, opening};
 //! use eef::{Config, MethodOptions, Setup, iterate, method};
 //! use eef_core::testing::{Corridor, FunctionPolicy};
-//! use eef_core::{Author, Control, Environment, Policy, Sampling, Seed, Split, TrajectoryId};
-//! use eef_rollout::{Job, RolloutConfig, Rollouts, Start, Unit};
+//! use eef_core::{Control, Environment, Policy, Seed, Split};
+//! use eef_rollout::{RolloutConfig, demonstrate};
 //! use eef_store::MemoryStore;
 //!
 //! // A teacher that walks three rooms to the right and takes: right once, wrong elsewhere.
@@ -36,29 +36,12 @@
 //! let teacher = FunctionPolicy::new(|texts: &[String], _| {
 //!     if texts.len() < 7 { "right".to_owned() } else { "take".to_owned() }
 //! });
-//! let job = |task: eef_core::TaskId| Job {
-//!     id: TrajectoryId::derive(&[task.to_string().as_bytes()]),
-//!     task,
-//!     start: Start::Initial,
-//!     sampling: Sampling::GREEDY,
-//!     seed: Seed::new(1),
-//!     round: 0,
-//!     sample: 0,
-//! };
-//! let jobs = corridor.tasks(Split::Train).into_iter().map(job).collect();
-//! let units = [Unit { key: "teach".into(), jobs }];
-//! let author = Author::Expert("teacher".into());
-//! let rollouts = RolloutConfig { author, ..RolloutConfig::default() };
 //! let mut policies: Vec<Box<dyn Policy>> = vec![Box::new(teacher)];
-//! let mut experts = Vec::new();
-//! let control = Control::silent();
-//! Rollouts::new(&corridor, &opening, rollouts).run(
-//!     "teach", &mut policies, &units, &control,
-//!     &mut |result| {
-//!         experts.extend(result.trajectories.into_iter().map(Arc::new));
-//!         Ok(())
-//!     },
+//! let (tasks, control) = (corridor.tasks(Split::Train), Control::silent());
+//! let experts = demonstrate(
+//!     &corridor, &opening, "teacher", &mut policies, tasks, Seed::new(1), &control,
 //! )?;
+//! let experts: Vec<_> = experts.into_iter().map(Arc::new).collect();
 //! assert_eq!(experts.iter().filter(|expert| expert.is_positive()).count(), 1);
 //!
 //! // A learner, a base model that always takes at once, and a directory for the tuned models.
@@ -97,6 +80,7 @@ mod compare;
 mod config;
 mod error;
 mod evaluate;
+mod experts;
 mod explored;
 mod iterate;
 mod method;
@@ -112,6 +96,7 @@ pub use compare::{Comparison, Difference, MethodSummary, OpenStore, compare};
 pub use config::{BehaviourCloning, Config, EvaluationConfig, Exploration, Init, Tuning};
 pub use error::RunError;
 pub use evaluate::evaluate;
+pub use experts::{experts_on, imitated};
 pub use iterate::iterate;
 pub use method::{Imitation, JobRequest, Method, TrainingSet, View};
 pub use methods::{Eef, METHODS, MethodOptions, Rft, SftAll, SftPos, method};

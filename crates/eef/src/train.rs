@@ -50,7 +50,9 @@ impl Bench<'_> {
                 remove(&scratch)?;
                 return Ok((model, record.training));
             }
-            (false, _) => {}
+            // Recorded, and no longer what it was: nothing of it is trusted.
+            (false, Some(_)) => remove(&unfinished)?,
+            (false, None) => {}
         }
         create(&scratch)?;
         let items = self.items(&set.solutions, name)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use eef::Imitation;
+use eef::{Imitation, experts_on, imitated};
 use eef_chat::{Encoder, PromptTemplate, messages_of};
 use eef_core::{Environment, Split, TaskId, Trajectory};
 use eef_select::{AnchorSchedule, Exploration};
@@ -64,11 +64,11 @@ impl Sizes {
         let tasks = sizes.count_tasks(config, inputs);
         let experts = inputs.experts.as_ref().filter(|_| inputs.teachers.is_empty());
         let experts = experts.map(|all| match &inputs.shop {
-            Some(_) => wiring::experts_on(&tasks, all),
+            Some(_) => experts_on(&tasks, all),
             None => all.clone(),
         });
         if let Some(all) = experts.as_ref().or(inputs.experts.as_ref()) {
-            let names = wiring::names(all);
+            let names = imitated(&[], all)?;
             let teachers = inputs.teachers.iter().map(String::as_str);
             wiring::check_names(config, names.iter().map(AsRef::as_ref).chain(teachers))?;
         }
@@ -152,7 +152,7 @@ impl Sizes {
         // A scripted teacher tries every training task once.
         self.n_experts = match &inputs.experts {
             Some(files) if inputs.shop.is_some() => {
-                wiring::experts_on(tasks, files).len() + inputs.teachers.len() * self.n_train
+                experts_on(tasks, files).len() + inputs.teachers.len() * self.n_train
             }
             Some(files) if files.is_empty() => inputs.teachers.len() * self.n_train,
             _ => {

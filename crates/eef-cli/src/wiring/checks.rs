@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use eef::{Imitation, RunError};
-use eef_core::{Environment, ExpertName, Origin, Split, TaskId, Trajectory};
+use eef::{Imitation, RunError, experts_on, imitated};
+use eef_core::{Environment, Split, TaskId, Trajectory};
 use eef_llama::LlamaConfig;
 use eef_select::{all_experts, behaviour_cloning};
 
@@ -39,17 +39,6 @@ pub fn training_tasks(config: &Config, environment: &dyn Environment) -> Vec<Tas
     tasks
 }
 
-/// The expert trajectories that a run uses: those on its training tasks, each once, in the order
-/// in which `eef` takes them.
-pub fn experts_on(tasks: &[TaskId], experts: &[Arc<Trajectory>]) -> Vec<Arc<Trajectory>> {
-    let known: BTreeSet<&TaskId> = tasks.iter().collect();
-    let on_tasks = experts.iter().filter(|expert| known.contains(&expert.task));
-    let mut experts: Vec<Arc<Trajectory>> = on_tasks.cloned().collect();
-    experts.sort_by(|a, b| (&a.task, a.id).cmp(&(&b.task, b.id)));
-    experts.dedup_by_key(|expert| expert.id);
-    experts
-}
-
 /// Checks that everyone in `data.bc_experts` is an expert on training tasks.
 pub fn check_names<'n>(
     config: &Config,
@@ -68,26 +57,13 @@ pub fn check_names<'n>(
     )
 }
 
-/// The names of the experts of trajectories.
-pub fn names(experts: &[Arc<Trajectory>]) -> BTreeSet<ExpertName> {
-    let name = |expert: &Arc<Trajectory>| match &expert.origin {
-        Origin::Expert { name } => Some(name.clone()),
-        Origin::Rollout { .. } => None,
-    };
-    experts.iter().filter_map(name).collect()
-}
-
 /// How many of a run's expert trajectories round 1 imitates: at least one, as `eef` asks too.
 pub fn n_imitated(
     config: &Config,
     experts: &[Arc<Trajectory>],
     imitation: Imitation,
 ) -> anyhow::Result<usize> {
-    let named: Vec<ExpertName> = if config.data.bc_experts.is_empty() {
-        names(experts).into_iter().collect()
-    } else {
-        config.data.bc_experts.iter().map(|name| name.as_str().into()).collect()
-    };
+    let named = imitated(&config.data.bc_experts, experts)?;
     let n_named = all_experts(experts, &named).len();
     let n_positive = behaviour_cloning(experts, &named).len();
     let n = match imitation {
@@ -113,12 +89,8 @@ pub fn check_run(
         bail!(RunError::NoTasks { split });
     }
     let experts = experts_on(&training_tasks(config, environment), experts);
-    let is_rollout = |expert: &&Arc<Trajectory>| matches!(expert.origin, Origin::Rollout { .. });
-    if let Some(rollout) = experts.iter().find(is_rollout) {
-        bail!(RunError::NotAnExpert { id: rollout.id });
-    }
-    let names = names(&experts);
-    check_names(config, names.iter().map(AsRef::as_ref))?;
+    let known = imitated(&[], &experts)?;
+    check_names(config, known.iter().map(AsRef::as_ref))?;
     imitations.iter().try_for_each(|imitation| n_imitated(config, &experts, *imitation).map(drop))
 }
 

@@ -9,10 +9,8 @@ use std::sync::Arc;
 use eef::testing::{TabularLearner, opening};
 use eef::{Config, MethodOptions, RunError, RunReport, Setup, Skill, iterate, method};
 use eef_core::testing::{Corridor, FunctionPolicy};
-use eef_core::{
-    Author, Control, Environment, Policy, Sampling, Seed, Split, TaskId, Trajectory, TrajectoryId,
-};
-use eef_rollout::{Job, RolloutConfig, Rollouts, Start, Unit};
+use eef_core::{Control, Environment, Policy, Seed, Split, Trajectory};
+use eef_rollout::{RolloutConfig, demonstrate};
 use eef_store::TrajectoryStore;
 
 pub const CORRIDOR: Corridor = Corridor { length: 8, n_tasks: 16, max_turns: 20 };
@@ -38,28 +36,11 @@ pub fn experts() -> Vec<Arc<Trajectory>> {
             let stop = if goal > 2 { (goal + 2).min(7) } else { goal };
             if room < stop { "right".to_owned() } else { "take".to_owned() }
         }))];
-    let job = |task: TaskId| Job {
-        id: TrajectoryId::derive(&[b"teacher", task.to_string().as_bytes()]),
-        seed: Seed::new(1),
-        task,
-        start: Start::Initial,
-        sampling: Sampling::GREEDY,
-        round: 0,
-        sample: 0,
-    };
-    let jobs = CORRIDOR.tasks(Split::Train).into_iter().map(job).collect();
-    let units = [Unit { key: "teach".into(), jobs }];
-    let author = Author::Expert("teacher".into());
-    let config = RolloutConfig { author, ..RolloutConfig::default() };
-    let rollouts = Rollouts::new(&CORRIDOR, &opening, config);
-    let mut experts = Vec::new();
-    rollouts
-        .run("teach", &mut teacher, &units, &Control::silent(), &mut |result| {
-            experts.extend(result.trajectories.into_iter().map(Arc::new));
-            Ok(())
-        })
-        .unwrap();
-    experts
+    let (tasks, control) = (CORRIDOR.tasks(Split::Train), Control::silent());
+    let seed = Seed::new(1);
+    let experts =
+        demonstrate(&CORRIDOR, &opening, "teacher", &mut teacher, tasks, seed, &control).unwrap();
+    experts.into_iter().map(Arc::new).collect()
 }
 
 pub struct Bench {
