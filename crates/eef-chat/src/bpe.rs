@@ -42,9 +42,6 @@ pub struct BpeTraining {
     /// Boilerplate that becomes one token wherever it stands, and is ordinary text otherwise:
     /// ASCII, such as `\n[button] `.
     pub added_tokens: Vec<String>,
-    /// Words that become one token where they stand alone, not within others: ASCII, such as a
-    /// product number. What is one token is copied in one step.
-    pub added_words: Vec<String>,
     /// Control tokens, such as `<|end|>`, which no text can produce.
     pub special_tokens: Vec<String>,
     /// A pair must be seen this often to be merged.
@@ -56,7 +53,6 @@ impl Default for BpeTraining {
         Self {
             vocabulary_size: 1_024,
             added_tokens: Vec::new(),
-            added_words: Vec::new(),
             special_tokens: vec!["<|assistant|>".to_owned(), "<|end|>".to_owned()],
             min_frequency: 2,
         }
@@ -96,11 +92,7 @@ fn starting_tokens(config: &BpeTraining) -> Result<Vec<String>, ChatError> {
         tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
     let mut tokens: Vec<String> =
-        [&config.special_tokens, &config.added_tokens, &config.added_words]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+        config.special_tokens.iter().chain(&config.added_tokens).cloned().collect();
     let mut seen = BTreeSet::new();
     for token in &tokens {
         // Decoding reads tokens as byte-level characters; only for ASCII is that the same text.
@@ -159,11 +151,6 @@ fn build(
         .added_tokens
         .iter()
         .map(|token| AddedToken::from(token.clone(), false).normalized(false));
-    let words = config
-        .added_words
-        .iter()
-        .map(|word| AddedToken::from(word.clone(), false).normalized(false).single_word(true));
-    let added = added.chain(words);
     tokenizer.add_special_tokens(special.collect::<Vec<_>>()).map_err(|error| failed(&*error))?;
     tokenizer.add_tokens(added.collect::<Vec<_>>()).map_err(|error| failed(&*error))?;
     tokenizer.set_encode_special_tokens(true);
@@ -343,24 +330,6 @@ mod tests {
             ..BpeTraining::default()
         };
         assert!(train_bpe(std::iter::empty(), &twice).is_err());
-    }
-
-    #[test]
-    fn an_added_word_is_one_token_where_it_stands_alone() {
-        let config = BpeTraining {
-            vocabulary_size: 300,
-            added_words: vec!["B09HH6P68W".to_owned(), "light grey".to_owned()],
-            ..BpeTraining::default()
-        };
-        let json = train_bpe(std::iter::empty(), &config).unwrap();
-        let tokenizer = Tokenizer::from_bytes(json).unwrap();
-        let n_tokens = |text: &str| tokenizer.encode(text).unwrap().len();
-        assert_eq!(n_tokens("[B09HH6P68W]"), 3);
-        assert_eq!(n_tokens("color: light grey,"), "color: ".len() + 2);
-        assert_eq!(n_tokens("B09HH6P68WX"), "B09HH6P68WX".len());
-        for text in ["[B09HH6P68W] light grey", "lightgrey light greyish"] {
-            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
-        }
     }
 
     #[test]

@@ -200,7 +200,10 @@ pub struct PretrainConfig {
     pub context_length: usize,
     /// `synthetic`: a catalogue of its own; `catalog`: the products of `data.directory`.
     pub source: String,
-    /// Share of copying exercises among the transcripts, where `source` is `catalog`.
+    /// Copying exercises before the first visit, where `source` is `catalog`; the transcripts are
+    /// then read in order, not shuffled.
+    pub n_exercises_first: usize,
+    /// Share of copying exercises among the later transcripts.
     pub exercises: f64,
     /// Which tokens carry loss: `everything`, or `replies`.
     pub trained: String,
@@ -339,6 +342,7 @@ impl Default for PretrainConfig {
             n_kv_heads: 2,
             context_length: 512,
             source: "synthetic".to_owned(),
+            n_exercises_first: 0,
             exercises: 0.0,
             trained: "everything".to_owned(),
         }

@@ -85,6 +85,7 @@ pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
         max_gradient_norm: train.max_gradient_norm,
         checkpoint_every_steps: train.checkpoint_every_steps,
         n_workers: n_workers(config),
+        order: defaults.order,
         seed: config.seed,
     })
 }

@@ -34,8 +34,29 @@ pub struct TrainConfig {
     pub checkpoint_every_steps: u64,
     /// Threads that work on micro-batches; 0 takes one per core. Does not change any result.
     pub n_workers: usize,
-    /// Orders the examples.
+    /// Which examples come first.
+    #[serde(skip_serializing_if = "Order::is_shuffled")]
+    pub order: Order,
+    /// Shuffles the examples.
     pub seed: u64,
+}
+
+/// In which order the examples of an epoch are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Shuffled, in each epoch differently.
+    #[default]
+    Shuffled,
+    /// As they were given: a curriculum.
+    AsGiven,
+}
+
+impl Order {
+    /// Trainings from before there was a choice keep their fingerprints.
+    fn is_shuffled(&self) -> bool {
+        *self == Self::Shuffled
+    }
 }
 
 impl Default for TrainConfig {
@@ -51,6 +72,7 @@ impl Default for TrainConfig {
             max_gradient_norm: 1.0,
             checkpoint_every_steps: 200,
             n_workers: 0,
+            order: Order::Shuffled,
             seed: 0,
         }
     }

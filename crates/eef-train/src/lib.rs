@@ -58,7 +58,7 @@ mod trainer;
 mod weights;
 mod workers;
 
-pub use config::{AdamWConfig, TrainConfig};
+pub use config::{AdamWConfig, Order, TrainConfig};
 pub use eef_core::TrainSummary;
 pub use error::TrainError;
 pub use example::TrainExample;

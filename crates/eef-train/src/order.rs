@@ -2,11 +2,16 @@
 
 use eef_core::Seed;
 
-/// The examples of an epoch in their order: a permutation that only depends on seed and epoch.
-pub(crate) fn epoch_order(n_examples: usize, seed: Seed, epoch: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..n_examples).collect();
-    seed.derive("training order of epoch", epoch as u64).rng().shuffle(&mut order);
-    order
+use crate::Order;
+
+/// The examples of an epoch in their order; shuffled, a permutation that only depends on seed and
+/// epoch.
+pub(crate) fn epoch_order(n_examples: usize, order: Order, seed: Seed, epoch: usize) -> Vec<usize> {
+    let mut examples: Vec<usize> = (0..n_examples).collect();
+    if order == Order::Shuffled {
+        seed.derive("training order of epoch", epoch as u64).rng().shuffle(&mut examples);
+    }
+    examples
 }
 
 /// Cuts the examples of one optimiser step into micro-batches of about `limit` tokens.
@@ -49,12 +54,14 @@ mod tests {
     #[test]
     fn orders_are_permutations_that_differ_between_epochs() {
         let seed = Seed::new(3);
-        let mut first = epoch_order(50, seed, 0);
-        assert_eq!(first, epoch_order(50, seed, 0));
-        assert_ne!(first, epoch_order(50, seed, 1));
-        assert_ne!(first, epoch_order(50, Seed::new(4), 0));
+        let shuffled = |seed, epoch| epoch_order(50, Order::Shuffled, seed, epoch);
+        let mut first = shuffled(seed, 0);
+        assert_eq!(first, shuffled(seed, 0));
+        assert_ne!(first, shuffled(seed, 1));
+        assert_ne!(first, shuffled(Seed::new(4), 0));
         first.sort_unstable();
         assert_eq!(first, (0..50).collect::<Vec<_>>());
+        assert_eq!(first, epoch_order(50, Order::AsGiven, seed, 1));
     }
 
     proptest! {

@@ -48,6 +48,7 @@ impl<'a> Session<'a> {
     ) -> Result<Self, TrainError> {
         let n_steps = config.n_steps(examples.len());
         let seed = Seed::new(config.seed);
+        let order = epoch_order(examples.len(), config.order, seed, 0);
         Ok(Self {
             config,
             examples,
@@ -57,7 +58,7 @@ impl<'a> Session<'a> {
             n_steps,
             n_steps_per_epoch: examples.len().div_ceil(config.batch_size) as u64,
             n_warmup: Schedule::n_warmup(config.warmup_fraction, n_steps),
-            order: (0, epoch_order(examples.len(), seed, 0)),
+            order: (0, order),
             #[cfg(test)]
             spoiled_step: None,
         })
@@ -193,7 +194,7 @@ impl<'a> Session<'a> {
     fn batch(&mut self, epoch: usize) -> Vec<usize> {
         if self.order.0 != epoch {
             let seed = Seed::new(self.config.seed);
-            self.order = (epoch, epoch_order(self.examples.len(), seed, epoch));
+            self.order = (epoch, epoch_order(self.examples.len(), self.config.order, seed, epoch));
         }
         let first = (self.position.step % self.n_steps_per_epoch) as usize * self.config.batch_size;
         let last = (first + self.config.batch_size).min(self.examples.len());

@@ -2,7 +2,6 @@
 
 mod destination;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use eef_agent::{PretrainRequest, Trained, pretrain};
 use eef_chat::{BpeTraining, ChatTemplate, Encoder, Example, Tokenizer, train_bpe};
 use eef_core::{Message, Seed, Split};
 use eef_llama::LlamaConfig;
+use eef_train::Order;
 use eef_webshop::ShopEnvironment;
 use eef_webshop::browsing::{BrowsingConfig, BrowsingCorpus};
 
@@ -39,8 +39,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let destination = Destination::new(out, arguments.force)?;
     let environment = wiring::environment(&config)?;
     let corpus = corpus(&config, &environment)?;
-    let words = if settings.source == "catalog" { names(&environment) } else { Vec::new() };
-    let tokenizer = tokenizer(settings, &corpus, words)?;
+    let tokenizer = tokenizer(settings, &corpus)?;
     let encoder = Encoder::new(Arc::new(tokenizer), ChatTemplate::compact())?;
     let corpus = fitting(context, corpus, &encoder, settings.context_length)?;
     let scratch = destination.scratch();
@@ -50,6 +49,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         n_epochs: settings.n_epochs,
         batch_size: settings.batch_size,
         learning_rate: settings.learning_rate,
+        order: if settings.n_exercises_first > 0 { Order::AsGiven } else { Order::Shuffled },
         seed: config.seed,
         ..wiring::train_config(&config)?
     };
@@ -86,8 +86,12 @@ fn corpus(config: &Config, environment: &ShopEnvironment) -> anyhow::Result<Vec<
     let seed = Seed::new(config.seed).derive("browsing", 0);
     let n_transcripts = config.pretrain.n_transcripts;
     let prompt = |opening: &eef_core::Opening| template.of_opening(opening);
-    let exercises = config.pretrain.exercises;
-    let settings = BrowsingConfig { n_transcripts, exercises, ..BrowsingConfig::default() };
+    let settings = BrowsingConfig {
+        n_transcripts,
+        n_exercises_first: config.pretrain.n_exercises_first,
+        exercises: config.pretrain.exercises,
+        ..BrowsingConfig::default()
+    };
     let shop = environment.shop();
     let goals = Split::ALL.into_iter().flat_map(|split| shop.goals(split));
     let reserved = goals.map(|goal| goal.instruction_text.as_str());
@@ -99,11 +103,7 @@ fn corpus(config: &Config, environment: &ShopEnvironment) -> anyhow::Result<Vec<
 }
 
 /// The tokenizer that the configuration names, or one trained on the corpus.
-fn tokenizer(
-    settings: &PretrainConfig,
-    corpus: &[Vec<Message>],
-    added_words: Vec<String>,
-) -> anyhow::Result<Tokenizer> {
+fn tokenizer(settings: &PretrainConfig, corpus: &[Vec<Message>]) -> anyhow::Result<Tokenizer> {
     if settings.tokenizer != TRAIN_TOKENIZER {
         let how = "cargo xtask fixtures writes fixtures/tokenizer.json; or set \
                    pretrain.tokenizer=train";
@@ -113,25 +113,10 @@ fn tokenizer(
     let training = BpeTraining {
         vocabulary_size: settings.vocabulary_size,
         added_tokens: BOILERPLATE.map(str::to_owned).to_vec(),
-        added_words,
         ..BpeTraining::default()
     };
     let texts = corpus.iter().flatten().map(|message| message.text.clone());
     Ok(Tokenizer::from_bytes(train_bpe(texts, &training)?)?)
-}
-
-/// Product numbers and options' values. A model of this size does not learn to copy them in pieces;
-/// as one token each it does.
-fn names(environment: &ShopEnvironment) -> Vec<String> {
-    let products = environment.shop().catalog().products();
-    let values = products
-        .iter()
-        .flat_map(|product| product.options.iter().flat_map(|option| option.values.iter()))
-        .chain(products.iter().map(|product| &product.asin));
-    let names: BTreeSet<&String> = values
-        .filter(|name| name.is_ascii() && name.len() > 1 && !name.contains(['[', ']', '"']))
-        .collect();
-    names.into_iter().cloned().collect()
 }
 
 /// What `pretrain.tokenizer` says where there is none yet.

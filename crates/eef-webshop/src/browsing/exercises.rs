@@ -2,10 +2,16 @@
 //!
 //! What a shop's titles say in order can be learned by heart, and a small model does that first.
 //! Here words, product numbers and prices are drawn anew for every visit, so that only reading
-//! the page tells what to type: copying has to be learned.
+//! the page tells what to type: copying has to be learned. Pages are short and the visitor repeats
+//! much of them aloud, because that is learned from repetitions and not from what is read once.
+//! They grow longer and more alike: with numbers that begin alike and words that stand there twice,
+//! copying is not learned in the time that it takes otherwise.
 
 use eef_core::{Message, Observation, Opening, Rng, Seed};
 
+use super::notes;
+use crate::teacher::need::Need;
+use crate::teacher::page::Choice;
 use crate::teacher::view::{BACK, BUY, NEXT, PREVIOUS};
 use crate::{AgentAction, WebShop};
 
@@ -13,12 +19,18 @@ use crate::{AgentAction, WebShop};
 pub(super) struct Exercises {
     /// Of titles, as they stand there.
     title_words: Vec<String>,
-    /// Of options' values.
-    values: Vec<String>,
+    /// Options that products offer.
+    choices: Vec<Choice>,
+    /// In order: neighbours begin alike.
     product_numbers: Vec<String>,
     seed: Seed,
     n_made: u64,
 }
+
+/// Exercises before the next level.
+const N_PER_LEVEL: u64 = 4_000;
+/// The hardest level, counted from 0.
+const LAST_LEVEL: u64 = 4;
 
 impl Exercises {
     /// Collects the words of a catalogue.
@@ -26,61 +38,69 @@ impl Exercises {
         let products = || shop.catalog().products().iter();
         let title_words = products()
             .flat_map(|product| product.title.split_whitespace().map(str::to_owned))
-            .filter(|word| !word.contains(['[', ']', '"', '\\']))
+            .filter(|word| can_be_typed(word))
             .collect();
-        let values = products()
-            .flat_map(|product| product.options.iter().flat_map(|option| option.values.clone()))
-            .filter(|value| !value.contains(['[', ']', '"', '\\']))
+        let choices = products()
+            .flat_map(|product| &product.options)
+            .map(|option| {
+                let values = option.values.iter().filter(|value| can_be_typed(value));
+                Choice { name: option.name.clone(), values: values.cloned().collect() }
+            })
+            .filter(|choice| !choice.values.is_empty())
             .collect();
-        let product_numbers = products().map(|product| product.asin.clone()).collect();
-        Self { title_words, values, product_numbers, seed, n_made: 0 }
+        let mut product_numbers: Vec<String> =
+            products().map(|product| product.asin.clone()).collect();
+        product_numbers.sort_unstable();
+        Self { title_words, choices, product_numbers, seed, n_made: 0 }
     }
 
     /// The next exercise.
     pub(super) fn next(&mut self, prompt: &dyn Fn(&Opening) -> String) -> Vec<Message> {
         let mut rng = self.seed.derive("exercise", self.n_made).rng();
+        let level = (self.n_made / N_PER_LEVEL).min(LAST_LEVEL) as usize;
         self.n_made += 1;
         let rng = &mut rng;
-        let asked = self.words(3 + rng.below(8), rng).to_lowercase();
+        let (choices, named) = self.options(level, rng);
+        let n_words = 2 + rng.below(4 + 2 * level);
+        let asked = self.words(n_words, &[" ", " ", " ", ", ", " with ", " for "], rng);
+        let with = if named.is_empty() { "" } else { " with " };
         let limit = 10 * (1 + rng.below(20));
-        let mut values: Vec<&String> =
-            (0..2 + rng.below(8)).filter_map(|_| rng.choose(&self.values)).collect();
-        values.sort();
-        values.dedup();
-        rng.shuffle(&mut values);
-        let wanted = values.first().copied().filter(|_| rng.chance(0.7));
-        let options = wanted.map(|value| format!(" with color: {value}")).unwrap_or_default();
-        rng.shuffle(&mut values);
-        let opening = Opening {
-            instruction: format!(
-                "Find me {asked}{options}, and price lower than {limit}.00 dollars"
-            ),
-            observation: Observation::new("WEB PAGE: {Let us begin shopping \n[Search]}"),
-        };
-        let mut transcript = vec![Message::user(prompt(&opening))];
+        let instruction = format!(
+            "Find me {}{with}{}, and price lower than {limit}.00 dollars",
+            asked.to_lowercase(),
+            named.join(", and ")
+        );
+        let need = Need::read(&instruction);
+        let query = need.query();
+        let observation = Observation::new("WEB PAGE: {Let us begin shopping \n[Search]}");
+        let mut transcript = vec![Message::user(prompt(&Opening { instruction, observation }))];
         let mut say = |action: AgentAction, answer: String| {
             transcript.push(Message::assistant(action.to_string(), None));
             transcript.push(Message::user(answer));
         };
-        let offers: [[String; 3]; 3] = std::array::from_fn(|_| self.offer(rng));
-        say(AgentAction::search(stretch(&asked, rng)), results(&offers));
-        for _ in 0..rng.below(3) {
-            let offer = &offers[rng.below(offers.len())];
-            say(AgentAction::think(offer.join(" ")), "OK".to_owned());
+        let think = |thought: String| (AgentAction::think(thought), "OK".to_owned());
+
+        for _ in 0..2 + rng.below(2) {
+            let (action, answer) = think(stretch(&query, rng));
+            say(action, answer);
+        }
+        let offers = self.offers(level, rng);
+        say(AgentAction::search(stretch(&query, rng)), results(&offers));
+        for _ in 0..2 + rng.below(3) {
+            let (action, answer) = think(offers[rng.below(offers.len())].join(" "));
+            say(action, answer);
         }
         let [asin, title, price] = &offers[rng.below(offers.len())];
-        let buttons: Vec<&str> = values.iter().map(|value| value.as_str()).collect();
-        let buttons = buttons.join("][");
-        let page = format!(
-            "WEB PAGE: {{\n[{BACK}] \n[{PREVIOUS}] \ncolor [{buttons}]\n{title} \nPrice: {price} \
-             \nRating: N.A. \n[Description] \n[Features] \n[Reviews] \n[{BUY}] }}"
-        );
-        say(AgentAction::click(asin.as_str()), page);
-        if let Some(value) = wanted {
-            say(AgentAction::think(format!("color {value} is there")), "OK".to_owned());
+        say(AgentAction::click(asin.as_str()), item(title, price, &choices));
+        for _ in 0..choices.len() {
+            if let Some(note) = notes::about_item(&need, &choices, rng) {
+                let (action, answer) = think(note);
+                say(action, answer);
+            }
         }
-        for _ in 0..=rng.below(3) {
-            if let Some(value) = rng.choose(&values) {
+        for _ in 0..2 + rng.below(3) {
+            let Some(choice) = rng.choose(&choices) else { break };
+            if let Some(value) = rng.choose(&choice.values) {
                 let answer = format!("WEB PAGE: {{You have clicked {value}.}}");
                 say(AgentAction::click(value.as_str()), answer);
             }
@@ -88,23 +108,70 @@ impl Exercises {
         transcript
     }
 
-    fn words(&self, n: usize, rng: &mut Rng) -> String {
-        let words = (0..n).filter_map(|_| rng.choose(&self.title_words).map(String::as_str));
-        words.collect::<Vec<_>>().join(" ")
+    /// Up to two options of an item, each with some of its values, and those that are asked for
+    /// as an instruction names them. What is asked for need not be there.
+    fn options(&self, level: usize, rng: &mut Rng) -> (Vec<Choice>, Vec<String>) {
+        let (mut choices, mut named) = (Vec::<Choice>::new(), Vec::new());
+        for _ in 0..rng.below(3) {
+            let Some(choice) = rng.choose(&self.choices) else { break };
+            if choices.iter().any(|other| other.name == choice.name) {
+                continue;
+            }
+            let mut values = choice.values.clone();
+            rng.shuffle(&mut values);
+            let asked_for = values[0].clone();
+            values.truncate(2 + rng.below(3 + 2 * level));
+            if values.len() > 1 && rng.chance(0.15) {
+                values.remove(0);
+            }
+            rng.shuffle(&mut values);
+            if rng.chance(0.7) {
+                named.push(format!("{}: {asked_for}", choice.name));
+            }
+            choices.push(Choice { name: choice.name.clone(), values });
+        }
+        (choices, named)
     }
 
-    /// Number, title and price.
-    fn offer(&self, rng: &mut Rng) -> [String; 3] {
-        let asin = rng.choose(&self.product_numbers).cloned().unwrap_or_default();
-        let price = format!("${}.{:02}", 1 + rng.below(150), rng.below(100));
-        [asin, self.words(3 + rng.below(6), rng), price]
+    /// Words between joints; some stand there twice.
+    fn words(&self, n: usize, joints: &[&str], rng: &mut Rng) -> String {
+        let mut words: Vec<&String> = Vec::with_capacity(n);
+        let mut text = String::new();
+        for index in 0..n {
+            let again = rng.choose(&words).copied().filter(|_| rng.chance(0.15));
+            let Some(word) = again.or_else(|| rng.choose(&self.title_words)) else { break };
+            let joint = rng.choose(joints).filter(|_| index > 0);
+            text.push_str(joint.unwrap_or(&""));
+            text.push_str(word);
+            words.push(word);
+        }
+        text
+    }
+
+    /// Numbers, titles and prices.
+    fn offers(&self, level: usize, rng: &mut Rng) -> [[String; 3]; 3] {
+        let alike = rng.chance(0.15 * level as f64);
+        let first = rng.below(self.product_numbers.len().max(1));
+        std::array::from_fn(|index| {
+            let at =
+                if alike { first + index } else { rng.below(self.product_numbers.len().max(1)) };
+            let asin = self.product_numbers.get(at).or(self.product_numbers.first());
+            let price = format!("${}.{:02}", 1 + rng.below(150), rng.below(100));
+            let title = self.words(1 + rng.below(4 + level), &[" "], rng);
+            [asin.cloned().unwrap_or_default(), title, price]
+        })
     }
 }
 
-/// Some words in a row.
+/// Whether a button or a search of it is understood.
+fn can_be_typed(text: &str) -> bool {
+    !text.contains(['[', ']', '"', '\\'])
+}
+
+/// Some words in a row, and never all of several: that is what a teacher searches first.
 fn stretch(text: &str, rng: &mut Rng) -> String {
     let words: Vec<&str> = text.split(' ').collect();
-    let n_words = 1 + rng.below(words.len());
+    let n_words = 1 + rng.below(words.len().saturating_sub(1).max(1));
     let start = rng.below(words.len() - n_words + 1);
     words[start..start + n_words].join(" ")
 }
@@ -115,5 +182,15 @@ fn results(offers: &[[String; 3]]) -> String {
     format!(
         "WEB PAGE: {{\n[{BACK}] \nPage 1 (Total results: 15) \n[{NEXT}] {}}}",
         lines.collect::<String>()
+    )
+}
+
+fn item(title: &str, price: &str, choices: &[Choice]) -> String {
+    let options =
+        choices.iter().map(|choice| format!("\n{} [{}]", choice.name, choice.values.join("][")));
+    format!(
+        "WEB PAGE: {{\n[{BACK}] \n[{PREVIOUS}] {}\n{title} \nPrice: {price} \nRating: N.A. \n\
+         [Description] \n[Features] \n[Reviews] \n[{BUY}] }}",
+        options.collect::<String>()
     )
 }

@@ -12,8 +12,8 @@
 //! The shops that are browsed are drawn from the words of [`synthetic`](crate::synthetic) with
 //! seeds of their own, and change every few visits, so that no product number can be learned by
 //! heart; or a shop that exists is browsed ([`BrowsingCorpus::over`]), with instructions made up
-//! from products that no validation or test goal asks for. Instructions that ask the same as a
-//! reserved one, in whatever words, do not occur.
+//! from products that no validation or test goal asks for, and copying exercises between and before
+//! the visits. Instructions that ask the same as a reserved one, in whatever words, do not occur.
 //!
 //! ```
 //! use eef_core::Seed;
@@ -59,8 +59,10 @@ pub struct BrowsingConfig {
     pub searches_own_words: f64,
     /// How likely a note follows a page that something can be said about.
     pub note: f64,
-    /// How likely a transcript is a copying exercise with the words of the shop instead of a
+    /// How many transcripts are copying exercises with the words of the shop before the first
     /// visit; only where a shop that exists is browsed.
+    pub n_exercises_first: usize,
+    /// How likely a later transcript is an exercise instead of a visit.
     pub exercises: f64,
 }
 
@@ -72,6 +74,7 @@ impl Default for BrowsingConfig {
             max_pages: 5,
             searches_own_words: 0.7,
             note: 0.6,
+            n_exercises_first: 0,
             exercises: 0.0,
         }
     }
@@ -130,7 +133,7 @@ impl<'a> BrowsingCorpus<'a> {
     fn transcript(&mut self) -> Result<Vec<Message>, WebShopError> {
         if let Some(exercises) = &mut self.exercises {
             let mut rng = self.seed.derive("visit or exercise", self.n_made as u64).rng();
-            if rng.chance(self.config.exercises) {
+            if self.n_made <= self.config.n_exercises_first || rng.chance(self.config.exercises) {
                 return Ok(exercises.next(self.prompt));
             }
         }
@@ -299,7 +302,9 @@ mod tests {
                     _ => None,
                 };
                 if let Some(typed) = typed.filter(|_| said.role == eef_core::Role::Assistant) {
-                    assert!(seen.contains(&typed), "{typed:?} does not stand in {seen:?}");
+                    for word in typed.split(' ') {
+                        assert!(seen.contains(word), "{word:?} does not stand in {seen:?}");
+                    }
                     n_copied += 1;
                 }
                 seen.push_str(&said.text);
