@@ -35,7 +35,8 @@ pub struct TrainConfig {
     /// Threads that work on micro-batches; 0 takes one per core. Does not change any result.
     pub n_workers: usize,
     /// Which examples come first.
-    #[serde(skip_serializing_if = "Order::is_shuffled")]
+    // Trainings from before there was a choice keep their fingerprints.
+    #[serde(skip_serializing_if = "is_default")]
     pub order: Order,
     /// Shuffles the examples.
     pub seed: u64,
@@ -52,11 +53,8 @@ pub enum Order {
     AsGiven,
 }
 
-impl Order {
-    /// Trainings from before there was a choice keep their fingerprints.
-    fn is_shuffled(&self) -> bool {
-        *self == Self::Shuffled
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for TrainConfig {

@@ -4,8 +4,6 @@
 //! Here words, product numbers and prices are drawn anew for every visit, so that only reading
 //! the page tells what to type: copying has to be learned. Pages are short and the visitor repeats
 //! much of them aloud, because that is learned from repetitions and not from what is read once.
-//! They grow longer and more alike: with numbers that begin alike and words that stand there twice,
-//! copying is not learned in the time that it takes otherwise.
 
 use eef_core::{Message, Observation, Opening, Rng, Seed};
 
@@ -21,16 +19,10 @@ pub(super) struct Exercises {
     title_words: Vec<String>,
     /// Options that products offer.
     choices: Vec<Choice>,
-    /// In order: neighbours begin alike.
     product_numbers: Vec<String>,
     seed: Seed,
     n_made: u64,
 }
-
-/// Exercises before the next level.
-const N_PER_LEVEL: u64 = 4_000;
-/// The hardest level, counted from 0.
-const LAST_LEVEL: u64 = 4;
 
 impl Exercises {
     /// Collects the words of a catalogue.
@@ -48,21 +40,17 @@ impl Exercises {
             })
             .filter(|choice| !choice.values.is_empty())
             .collect();
-        let mut product_numbers: Vec<String> =
-            products().map(|product| product.asin.clone()).collect();
-        product_numbers.sort_unstable();
+        let product_numbers = products().map(|product| product.asin.clone()).collect();
         Self { title_words, choices, product_numbers, seed, n_made: 0 }
     }
 
     /// The next exercise.
     pub(super) fn next(&mut self, prompt: &dyn Fn(&Opening) -> String) -> Vec<Message> {
         let mut rng = self.seed.derive("exercise", self.n_made).rng();
-        let level = (self.n_made / N_PER_LEVEL).min(LAST_LEVEL) as usize;
         self.n_made += 1;
         let rng = &mut rng;
-        let (choices, named) = self.options(level, rng);
-        let n_words = 2 + rng.below(4 + 2 * level);
-        let asked = self.words(n_words, &[" ", " ", " ", ", ", " with ", " for "], rng);
+        let (choices, named) = self.options(rng);
+        let asked = self.words(2 + rng.below(5), &[" ", " ", " ", ", ", " with ", " for "], rng);
         let with = if named.is_empty() { "" } else { " with " };
         let limit = 10 * (1 + rng.below(20));
         let instruction = format!(
@@ -84,7 +72,7 @@ impl Exercises {
             let (action, answer) = think(stretch(&query, rng));
             say(action, answer);
         }
-        let offers = self.offers(level, rng);
+        let offers: [[String; 3]; 3] = std::array::from_fn(|_| self.offer(rng));
         say(AgentAction::search(stretch(&query, rng)), results(&offers));
         for _ in 0..2 + rng.below(3) {
             let (action, answer) = think(offers[rng.below(offers.len())].join(" "));
@@ -110,7 +98,7 @@ impl Exercises {
 
     /// Up to two options of an item, each with some of its values, and those that are asked for
     /// as an instruction names them. What is asked for need not be there.
-    fn options(&self, level: usize, rng: &mut Rng) -> (Vec<Choice>, Vec<String>) {
+    fn options(&self, rng: &mut Rng) -> (Vec<Choice>, Vec<String>) {
         let (mut choices, mut named) = (Vec::<Choice>::new(), Vec::new());
         for _ in 0..rng.below(3) {
             let Some(choice) = rng.choose(&self.choices) else { break };
@@ -120,7 +108,7 @@ impl Exercises {
             let mut values = choice.values.clone();
             rng.shuffle(&mut values);
             let asked_for = values[0].clone();
-            values.truncate(2 + rng.below(3 + 2 * level));
+            values.truncate(2 + rng.below(4));
             if values.len() > 1 && rng.chance(0.15) {
                 values.remove(0);
             }
@@ -133,33 +121,22 @@ impl Exercises {
         (choices, named)
     }
 
-    /// Words between joints; some stand there twice.
     fn words(&self, n: usize, joints: &[&str], rng: &mut Rng) -> String {
-        let mut words: Vec<&String> = Vec::with_capacity(n);
         let mut text = String::new();
         for index in 0..n {
-            let again = rng.choose(&words).copied().filter(|_| rng.chance(0.15));
-            let Some(word) = again.or_else(|| rng.choose(&self.title_words)) else { break };
+            let Some(word) = rng.choose(&self.title_words) else { break };
             let joint = rng.choose(joints).filter(|_| index > 0);
             text.push_str(joint.unwrap_or(&""));
             text.push_str(word);
-            words.push(word);
         }
         text
     }
 
-    /// Numbers, titles and prices.
-    fn offers(&self, level: usize, rng: &mut Rng) -> [[String; 3]; 3] {
-        let alike = rng.chance(0.15 * level as f64);
-        let first = rng.below(self.product_numbers.len().max(1));
-        std::array::from_fn(|index| {
-            let at =
-                if alike { first + index } else { rng.below(self.product_numbers.len().max(1)) };
-            let asin = self.product_numbers.get(at).or(self.product_numbers.first());
-            let price = format!("${}.{:02}", 1 + rng.below(150), rng.below(100));
-            let title = self.words(1 + rng.below(4 + level), &[" "], rng);
-            [asin.cloned().unwrap_or_default(), title, price]
-        })
+    /// Number, title and price.
+    fn offer(&self, rng: &mut Rng) -> [String; 3] {
+        let asin = rng.choose(&self.product_numbers).cloned().unwrap_or_default();
+        let price = format!("${}.{:02}", 1 + rng.below(150), rng.below(100));
+        [asin, self.words(1 + rng.below(4), &[" "], rng), price]
     }
 }
 
