@@ -19,7 +19,6 @@ pub(super) struct Exercises {
     title_words: Vec<String>,
     /// Options that products offer.
     choices: Vec<Choice>,
-    product_numbers: Vec<String>,
     seed: Seed,
     n_made: u64,
 }
@@ -40,8 +39,7 @@ impl Exercises {
             })
             .filter(|choice| !choice.values.is_empty())
             .collect();
-        let product_numbers = products().map(|product| product.asin.clone()).collect();
-        Self { title_words, choices, product_numbers, seed, n_made: 0 }
+        Self { title_words, choices, seed, n_made: 0 }
     }
 
     /// The next exercise.
@@ -50,7 +48,7 @@ impl Exercises {
         self.n_made += 1;
         let rng = &mut rng;
         let (choices, named) = self.options(rng);
-        let asked = self.words(2 + rng.below(5), &[" ", " ", " ", ", ", " with ", " for "], rng);
+        let asked = self.words(2 + rng.below(8), &[" ", " ", " ", ", ", " with ", " for "], rng);
         let with = if named.is_empty() { "" } else { " with " };
         let limit = 10 * (1 + rng.below(20));
         let instruction = format!(
@@ -134,10 +132,16 @@ impl Exercises {
 
     /// Number, title and price.
     fn offer(&self, rng: &mut Rng) -> [String; 3] {
-        let asin = rng.choose(&self.product_numbers).cloned().unwrap_or_default();
         let price = format!("${}.{:02}", 1 + rng.below(150), rng.below(100));
-        [asin, self.words(1 + rng.below(4), &[" "], rng), price]
+        [product_number(rng), self.words(1 + rng.below(4), &[" "], rng), price]
     }
+}
+
+/// One that nobody has seen: those of a thousand products are learned by heart, and not read.
+fn product_number(rng: &mut Rng) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let digits: String = (0..7).map(|_| char::from(DIGITS[rng.below(DIGITS.len())])).collect();
+    format!("B0{}{digits}", 7 + rng.below(3))
 }
 
 /// Whether a button or a search of it is understood.

@@ -102,6 +102,9 @@ pub(crate) struct Need {
     pub keywords: Vec<String>,
     /// The most that it may cost, in dollars.
     pub price_limit: Option<f64>,
+    /// What stands between `Find me` and the price limit, where the instruction has the form that
+    /// WebShop makes of attributes and options.
+    request: Option<String>,
     /// Options named with their values: `color: red`.
     named: Vec<(String, String)>,
     /// All words, among which an option's value may stand.
@@ -128,9 +131,11 @@ impl Need {
             None => prompt,
         };
         let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-        let line = line.strip_prefix("Instruction:").unwrap_or(line).trim().to_lowercase();
-        let (line, price_limit) = take_price_limit(&line);
-        let (line, named) = take_named_options(line);
+        let line = line.strip_prefix("Instruction:").unwrap_or(line).trim();
+        let (line, price_limit) = take_price_limit(line);
+        let request = line.strip_prefix("Find me ").map(str::to_owned);
+        let line = line.to_lowercase();
+        let (line, named) = take_named_options(&line);
         let words = words(line);
         let keywords = words
             .iter()
@@ -141,11 +146,16 @@ impl Need {
             })
             .cloned()
             .collect();
-        Self { keywords, price_limit, named, words }
+        Self { keywords, price_limit, request, named, words }
     }
 
-    /// What to type into the search box: the keywords, and values of options that are named.
+    /// What to type into the search box: a request that lists attributes and options as it stands,
+    /// of any other the keywords. On WebShop's 1,000 products neither finds more than the other;
+    /// what stands there is the easier to copy.
     pub fn query(&self) -> String {
+        if let Some(request) = &self.request {
+            return request.clone();
+        }
         let words = if self.keywords.is_empty() { &self.words } else { &self.keywords };
         let values = self.named.iter().map(|(_, value)| value);
         words.iter().chain(values).map(String::as_str).collect::<Vec<_>>().join(" ")
@@ -260,7 +270,8 @@ mod tests {
             "Find me easy clean, steel mirrors with color: brushed nickel, and size: 24 x 36, \
              and price lower than 120.00 dollars",
         );
-        assert_eq!(need.query(), "easy clean steel mirrors brushed nickel 24 x 36");
+        let request = "easy clean, steel mirrors with color: brushed nickel, and size: 24 x 36";
+        assert_eq!(need.query(), request);
         let nickel = Wish::Value("brushed nickel".to_owned());
         assert_eq!(need.wish(&choice("color", &["black", "brushed nickel"])), nickel);
         assert_eq!(need.wish(&choice("size", &["20 x 30"])), Wish::Missing);
