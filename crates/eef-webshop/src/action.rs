@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::variant::Fidelity;
+
 /// What a policy said, read as an AgentLite call.
 ///
 /// Invariant (tested): printing and parsing again gives the same action, so that the printed text
@@ -127,6 +129,70 @@ impl fmt::Display for AgentAction {
             }
         }
         f.write_str("\"}]")
+    }
+}
+
+/// What a policy said, read as AgentBoard does.
+///
+/// Invariant (tested): printing and parsing again gives the same action.
+///
+/// ```
+/// use eef_webshop::{BoardAction, Fidelity};
+///
+/// let action = BoardAction::parse("Action: search[red mug]", Fidelity::Sane);
+/// assert_eq!(action.to_string(), "search[red mug]");
+/// let action = BoardAction::parse("click[Buy Now", Fidelity::Original);
+/// assert_eq!(action.to_string(), "click[Buy No]");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BoardAction {
+    /// Look for products.
+    Search {
+        /// The query.
+        query: String,
+    },
+    /// Press what stands in square brackets.
+    Click {
+        /// The text between the brackets.
+        button: String,
+    },
+    /// A reply that is neither.
+    Invalid(String),
+}
+
+impl BoardAction {
+    /// Reads a reply from the first `search[` or `click[` on. AgentBoard leaves out the last
+    /// character whatever it is; without its accidents, white space at the end and one `]`.
+    pub fn parse(reply: &str, fidelity: Fidelity) -> Self {
+        let [search, click] = ["search[", "click["].map(|call| (reply.find(call), call));
+        let first = [search, click].into_iter().filter_map(|(at, call)| Some((at?, call))).min();
+        let Some((at, call)) = first else { return Self::Invalid(reply.to_owned()) };
+        let rest = &reply[at + call.len()..];
+        let argument = match fidelity {
+            Fidelity::Original => {
+                let mut characters = rest.chars();
+                characters.next_back();
+                characters.as_str()
+            }
+            Fidelity::Sane => {
+                let rest = rest.trim_end();
+                rest.strip_suffix(']').unwrap_or(rest)
+            }
+        };
+        match call {
+            "search[" => Self::Search { query: argument.to_owned() },
+            _ => Self::Click { button: argument.to_owned() },
+        }
+    }
+}
+
+impl fmt::Display for BoardAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Search { query } => write!(f, "search[{query}]"),
+            Self::Click { button } => write!(f, "click[{button}]"),
+            Self::Invalid(reply) => f.write_str(reply),
+        }
     }
 }
 

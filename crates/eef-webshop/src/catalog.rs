@@ -49,6 +49,12 @@ impl Product {
         let holds = |option: &&ProductOption| option.values.iter().any(|other| other == value);
         self.options.iter().rev().find(holds).map(|option| option.name.as_str())
     }
+
+    /// The lower end of a range of prices, the price where there is no range, in dollars.
+    pub(crate) fn first_price(&self) -> f64 {
+        let first = self.price_tag.trim_start_matches('$').split(' ').next();
+        first.and_then(|text| text.parse().ok()).unwrap_or(self.price)
+    }
 }
 
 /// Why records were left out.

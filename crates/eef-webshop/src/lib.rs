@@ -36,6 +36,7 @@ mod goal;
 pub mod page;
 mod prepared;
 mod price;
+mod progress;
 mod quirks;
 pub mod raw;
 mod reward;
@@ -45,16 +46,18 @@ mod session;
 mod shop;
 pub mod synthetic;
 pub mod teacher;
+mod variant;
 
-pub use action::AgentAction;
+pub use action::{AgentAction, BoardAction};
 pub use catalog::{Catalog, LoadReport, Product, ProductOption};
 pub use error::WebShopError;
 pub use goal::{Goal, GoalOptions, NO_PRICE_LIMIT, human_goals, synthetic_goals, with_price_limit};
 pub use prepared::{FORMAT_VERSION, Parts, PrepareReport, PrepareRequest, PreparedData};
 pub use reward::{RewardDetail, normalize_color, reward, token_set_ratio};
 pub use search::{Hit, MAX_HITS, SearchIndex, analyze, indexed_text};
-pub use session::{Fidelity, Purchase, Session};
-pub use shop::{MAX_TURNS, ShopEnvironment, Shopper, Snapshot, WebShop};
+pub use session::{Purchase, Session};
+pub use shop::{ShopEnvironment, Shopper, Snapshot, WebShop};
+pub use variant::{Fidelity, Variant};
 
 /// The README's example, tested.
 #[cfg(doctest)]

@@ -22,6 +22,24 @@ pub const INITIAL_PAGE: &str = "Let us begin shopping \n[Search]";
 pub const NO_SEARCH: &str = "There is no [Search] button, you should click the [Back to Search] \
      button first to search something ";
 
+/// What AgentBoard answers a click with that the page does not offer, before that page.
+pub const NOT_SHOWN: &str = "You can only click the button showed in the observation. Elements \
+     within square brackets (like [Buy Now]) indicate clickable buttons or links. The recent \
+     observation is: \n";
+/// What AgentBoard answers a turn beyond its pages of results with, before the page.
+pub const PAGE_LIMIT: &str = "The page number is limited to 5, please choose another action. The \
+     recent observation is: \n";
+/// What AgentBoard answers a reply with that is no action.
+pub const WRONG_FORMAT: &str = "Incorrect action format. Please use the correct action format \
+     following:\nAvailable Actions:\n\nclick[something]: Engage with specific buttons or links.\n\
+     search[something]: Seek specific data on the website. Use this only if a [Search] button \
+     appears in the observation.\nNote: If you wish to search and there is no [Search] button, \
+     click the [Back to Search] button instead. ";
+/// What AgentBoard shows at the end of an episode that earns everything.
+pub const SUCCESS: &str = "Result: [Success]";
+/// What AgentBoard shows at the end of any other.
+pub const FAILURE: &str = "Result: [False]";
+
 /// A page of a product's details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubPage {

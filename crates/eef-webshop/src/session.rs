@@ -9,19 +9,7 @@ use crate::page::{self, PAGE_SIZE, SubPage};
 use crate::quirks;
 use crate::reward::repr;
 use crate::search::{Hit, SearchIndex};
-
-/// How the shop behaves where the original's behaviour is an accident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Fidelity {
-    /// Queries are taken as they are, pages start at 1, only what is shown can be clicked, every
-    /// chosen value is marked and texts keep all their characters.
-    #[default]
-    Sane,
-    /// As AgentLite with AgentBoard's server: queries and options pass through URLs, pages below
-    /// 1 exist, lists shown before and the hidden attributes can be clicked, characters above
-    /// U+00FF vanish.
-    Original,
-}
+use crate::variant::{Fidelity, Variant};
 
 /// Where a visit stands. Small, and cloned in constant time: a snapshot is a clone.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +26,47 @@ pub struct Session {
     options_of: Option<u32>,
     /// Chosen option values by name, in order of the first choice.
     chosen: Arc<Vec<(String, String)>>,
+    seen: Seen,
+}
+
+/// Which products the page shown last was about.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Seen {
+    /// None: the first page, or an empty one.
+    Nothing,
+    /// Those of a page of results, as a part of the hits.
+    Results(Range<usize>),
+    /// One, on its own page or one of its details.
+    Product(u32),
+}
+
+/// What a call is answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// A page or a message instead of one, as the agent sees it.
+    Shown(String),
+    /// The end of the visit; a product that was never shown cannot be bought.
+    Bought(Option<Purchase>),
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// Why a click was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The page has no such button.
+    NoButton(String),
+    /// The page has no button to buy.
+    NothingToBuy,
+    /// The results list no such product.
+    NotListed,
+    /// The product has no options.
+    NoOptions,
+    /// The product's options have no such value; holds those that they have, as Python prints a
+    /// dict.
+    NotAnOption(String),
+    /// AgentBoard shows no page before the first or after the sixth.
+    PageLimit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +95,7 @@ pub struct Purchase {
 pub(crate) struct Floor {
     pub(crate) catalog: Catalog,
     pub(crate) index: SearchIndex,
+    pub(crate) variant: Variant,
     pub(crate) fidelity: Fidelity,
 }
 
@@ -80,6 +110,7 @@ impl Session {
             product: None,
             options_of: None,
             chosen: Arc::default(),
+            seen: Seen::Nothing,
         }
     }
 
@@ -88,31 +119,42 @@ impl Session {
         page::web_page(page::INITIAL_PAGE)
     }
 
-    /// Searches; answers with what is shown then.
-    pub(crate) fn search(&mut self, floor: &Floor, query: &str) -> String {
+    /// The hits of the search that the visit is at, best first.
+    pub(crate) fn hits(&self) -> &[Hit] {
+        &self.hits
+    }
+
+    /// What was shown last.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Searches.
+    pub(crate) fn search(&mut self, floor: &Floor, query: &str) -> Answer {
         if self.place != Place::Initial {
-            return page::web_page(page::NO_SEARCH);
+            return Answer::Shown(page::web_page(page::NO_SEARCH));
         }
         *self = Self::new();
         self.place = Place::Results;
         self.query = Arc::from(query);
-        self.show(floor)
+        Answer::Shown(self.show(floor))
     }
 
-    /// Clicks; answers with what is shown then, and the purchase where there is one.
-    pub(crate) fn click(&mut self, floor: &Floor, button: &str) -> (String, Option<Purchase>) {
+    /// Clicks.
+    pub(crate) fn click(&mut self, floor: &Floor, button: &str) -> Answer {
         match button {
             "Buy Now" if self.place == Place::Item => {
                 self.place = Place::End;
-                (page::FINISHED.to_owned(), self.purchase(floor))
+                self.seen = Seen::Nothing;
+                Answer::Bought(self.purchase(floor))
             }
-            "Buy Now" => (page::web_page("There is no [Buy Now] button"), None),
-            _ => (self.click_link(floor, button), None),
+            "Buy Now" => Answer::Refused(Refusal::NothingToBuy),
+            _ => self.follow(floor, button).map_or_else(Answer::Refused, Answer::Shown),
         }
     }
 
-    fn click_link(&mut self, floor: &Floor, button: &str) -> String {
-        let missing = || page::web_page(&format!("This is no [{button}] button"));
+    fn follow(&mut self, floor: &Floor, button: &str) -> Result<String, Refusal> {
+        let missing = || Refusal::NoButton(button.to_owned());
         let sub_page = SubPage::ALL.into_iter().find(|sub| {
             // No page shows this one, and it tells what the reward compares.
             let is_hidden = *sub == SubPage::Attributes && floor.fidelity == Fidelity::Sane;
@@ -122,10 +164,16 @@ impl Session {
             ("Back to Search", Place::Results | Place::Item | Place::Sub(_)) => {
                 *self = Self::new();
             }
-            ("Next >", Place::Results) => self.page_number += 1,
+            ("Next >", Place::Results) => {
+                self.page_number = floor.variant.next_page(self.page_number)?;
+            }
             ("< Prev", Place::Results) => {
-                if self.page_number <= 1 && floor.fidelity == Fidelity::Sane {
-                    return missing();
+                if self.page_number <= 1 {
+                    match (floor.variant, floor.fidelity) {
+                        (Variant::AgentBoard, _) => return Err(Refusal::PageLimit),
+                        (Variant::AgentLite, Fidelity::Sane) => return Err(missing()),
+                        (Variant::AgentLite, Fidelity::Original) => {}
+                    }
                 }
                 self.page_number -= 1;
             }
@@ -134,22 +182,20 @@ impl Session {
                 self.place = Place::Results;
                 self.chosen = Arc::default();
             }
-            ("Back to Search" | "Next >" | "< Prev", _) => return missing(),
+            ("Back to Search" | "Next >" | "< Prev", _) => return Err(missing()),
             _ => match (sub_page, self.place) {
                 (Some(sub), Place::Item) => self.place = Place::Sub(sub),
-                (Some(_), _) => return missing(),
-                (None, Place::Results) => match self.listed_product(floor, button) {
-                    Some(product) => {
-                        self.place = Place::Item;
-                        self.product = Some(product);
-                    }
-                    None => return page::web_page("Button must be an asin"),
-                },
-                (None, Place::Item) => return page::web_page(&self.choose(floor, button)),
+                (Some(_), _) => return Err(missing()),
+                (None, Place::Results) => {
+                    let listed = self.listed_product(floor, button);
+                    self.product = Some(listed.ok_or(Refusal::NotListed)?);
+                    self.place = Place::Item;
+                }
+                (None, Place::Item) => return self.choose(floor, button),
                 (None, _) => {}
             },
         }
-        self.show(floor)
+        Ok(self.show(floor))
     }
 
     fn listed_product(&self, floor: &Floor, asin: &str) -> Option<u32> {
@@ -158,12 +204,11 @@ impl Session {
         listed.find(|product| products[*product as usize].asin == asin)
     }
 
-    fn choose(&mut self, floor: &Floor, value: &str) -> String {
-        let Some(product) = self.options_of.map(|p| &floor.catalog.products()[p as usize]) else {
-            return "No option_types.".to_owned();
-        };
+    fn choose(&mut self, floor: &Floor, value: &str) -> Result<String, Refusal> {
+        let product = self.options_of.map(|p| &floor.catalog.products()[p as usize]);
+        let product = product.ok_or(Refusal::NoOptions)?;
         let Some(name) = product.option_of(value) else {
-            return format!("your button must be in {}.", option_types(product));
+            return Err(Refusal::NotAnOption(option_types(product)));
         };
         let chosen = Arc::make_mut(&mut self.chosen);
         match chosen.iter_mut().find(|(other, _)| other == name) {
@@ -171,7 +216,10 @@ impl Session {
             None => chosen.push((name.to_owned(), value.to_owned())),
         }
         let clicked = page::option_clicked(value);
-        if floor.fidelity == Fidelity::Original { quirks::latin_1(&clicked) } else { clicked }
+        Ok(page::web_page(&match floor.fidelity {
+            Fidelity::Sane => clicked,
+            Fidelity::Original => quirks::latin_1(&clicked),
+        }))
     }
 
     fn purchase(&self, floor: &Floor) -> Option<Purchase> {
@@ -183,6 +231,7 @@ impl Session {
     /// Renders where the session stands, and remembers what can be clicked there.
     fn show(&mut self, floor: &Floor) -> String {
         let query = Arc::clone(&self.query);
+        self.seen = Seen::Nothing;
         let body = match floor.fidelity {
             Fidelity::Sane => self.body(floor, &query),
             Fidelity::Original => self.original_body(floor, &query),
@@ -214,6 +263,7 @@ impl Session {
                     self.hits = floor.index.search(query).into();
                 }
                 let shown = quirks::page_range(self.page_number, self.hits.len());
+                self.seen = Seen::Results(shown.clone());
                 if floor.fidelity == Fidelity::Sane || !shown.is_empty() {
                     self.listed = shown.clone();
                 }
@@ -221,6 +271,7 @@ impl Session {
                 page::results_page(self.page_number, shown)
             }
             (Place::Item, Some(product)) => {
+                self.seen = Seen::Product(product);
                 let item = &products[product as usize];
                 if !item.options.is_empty() {
                     self.options_of = Some(product);
@@ -236,7 +287,10 @@ impl Session {
                 };
                 page::item_page(item, is_chosen)
             }
-            (Place::Sub(sub), Some(product)) => page::sub_page(&products[product as usize], sub),
+            (Place::Sub(sub), Some(product)) => {
+                self.seen = Seen::Product(product);
+                page::sub_page(&products[product as usize], sub)
+            }
         }
     }
 }

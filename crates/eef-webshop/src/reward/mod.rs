@@ -1,15 +1,18 @@
 //! What a purchase earns.
 
 mod color;
+mod combinations;
 mod nouns;
 mod similarity;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use eef_core::Reward;
 
 pub use color::normalize_color;
+pub(crate) use combinations::{best_reward, last_reward};
 pub use similarity::token_set_ratio;
 
 use crate::catalog::Product;
@@ -54,16 +57,26 @@ pub fn reward(
         goal.attributes.iter().filter(|attribute| has_attribute(product, attribute)).count();
     let n_options = n_options_chosen(&goal.goal_options, chosen);
     let is_affordable = price <= goal.price_upper;
-    let n_met = n_attributes + n_options + usize::from(is_affordable);
-    let n_asked = goal.attributes.len() + goal.goal_options.len() + 1;
-    let value = n_met as f64 / n_asked as f64 * type_factor;
-    RewardDetail {
-        reward: Reward::new(value).unwrap_or_default(),
+    let detail = RewardDetail {
+        reward: Reward::ZERO,
         type_factor,
         title_score,
         n_attributes,
         n_options,
         is_affordable,
+    };
+    detail.with_options(goal, n_options)
+}
+
+impl RewardDetail {
+    /// The same purchase with another number of the goal's options.
+    fn with_options(mut self, goal: &Goal, n_options: usize) -> Self {
+        let n_met = self.n_attributes + n_options + usize::from(self.is_affordable);
+        let n_asked = goal.attributes.len() + goal.goal_options.len() + 1;
+        let value = n_met as f64 / n_asked as f64 * self.type_factor;
+        self.n_options = n_options;
+        self.reward = Reward::new(value).unwrap_or_default();
+        self
     }
 }
 
@@ -94,23 +107,30 @@ fn has_attribute(product: &Product, attribute: &str) -> bool {
 }
 
 fn n_options_chosen(goal: &GoalOptions, chosen: &[&str]) -> usize {
-    let is_chosen = |wanted: &str| {
-        chosen.iter().any(|value| token_set_ratio(normalize_color(value), wanted) > THRESHOLD)
-    };
+    let wanted = wanted_options(goal);
+    wanted.iter().filter(|wanted| chosen.iter().any(|value| is_met(wanted, value))).count()
+}
+
+/// What a chosen value is compared with, for each option of a goal.
+fn wanted_options(goal: &GoalOptions) -> Vec<Cow<'_, str>> {
     match goal {
         GoalOptions::Values(values) => {
-            values.iter().filter(|value| is_chosen(normalize_color(value))).count()
+            values.iter().map(|value| Cow::Borrowed(normalize_color(value))).collect()
         }
         // The original compares the value with the printed pair of name and value, so the name is
         // one more word, and a colour is recognised only where it is the whole value.
-        GoalOptions::Named(pairs) => {
-            let wanted = |(name, value): &(String, String)| {
-                let color = color::color_among([name, value]).map(str::to_owned);
-                color.unwrap_or_else(|| format!("({}, {})", repr(name), repr(value)))
-            };
-            pairs.iter().filter(|pair| is_chosen(&wanted(pair))).count()
-        }
+        GoalOptions::Named(pairs) => pairs
+            .iter()
+            .map(|(name, value)| match color::color_among([name, value]) {
+                Some(color) => Cow::Borrowed(color),
+                None => Cow::Owned(format!("({}, {})", repr(name), repr(value))),
+            })
+            .collect(),
     }
+}
+
+fn is_met(wanted: &str, chosen: &str) -> bool {
+    token_set_ratio(normalize_color(chosen), wanted) > THRESHOLD
 }
 
 /// A text as Python's `repr` prints it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eef_core::{Env, Split, TaskId};
 use eef_webshop::raw::{NounTable, Prices};
-use eef_webshop::{AgentAction, Fidelity, Goal, WebShop};
+use eef_webshop::{Fidelity, Goal, Variant, WebShop};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -27,6 +27,8 @@ struct Step {
     done: bool,
     #[serde(default)]
     reward: f64,
+    #[serde(default)]
+    progress: f64,
     #[serde(default)]
     env_done: bool,
 }
@@ -85,38 +87,37 @@ fn recorded_episodes_of_agentlite_replay() {
 }
 
 #[test]
-fn purchases_of_agentboard_earn_the_same() {
+fn recorded_episodes_of_agentboard_replay() {
     let Some(shop) = shop(Fidelity::Original) else {
         return;
     };
+    let shop = Arc::new(shop.as_ref().clone().with_variant(Variant::AgentBoard));
     let episodes: Vec<Episode> = super::lines("reference/webshop/episodes.jsonl").unwrap();
-    let mut n_purchases = 0;
+    let (mut n_steps, mut n_different) = (0, 0);
     for episode in episodes.iter().filter(|episode| episode.variant == "agentboard") {
         let mut shopper = shop.shopper();
-        shopper.reset(&TaskId::new("webshop", Split::Test, episode.goal_id)).unwrap();
+        let opening = shopper.reset(&TaskId::new("webshop", Split::Test, episode.goal_id)).unwrap();
+        assert_eq!(opening.instruction, episode.goal);
         for step in &episode.steps {
-            let Some(raw) = &step.raw else { continue };
-            // AgentBoard's syntax has no JSON; what goes wrong is told in other words.
-            let action = if let Some(rest) = raw.strip_prefix("search[") {
-                AgentAction::search(rest.strip_suffix(']').unwrap_or(rest))
-            } else if let Some(rest) = raw.strip_prefix("click[") {
-                AgentAction::click(rest.strip_suffix(']').unwrap_or(rest))
-            } else {
-                continue;
-            };
-            // AgentBoard refuses to go below page 1 and beyond page 6; AgentLite does not.
-            if step.observation.as_ref().is_some_and(|text| text.contains("limited to 5")) {
-                continue;
-            }
-            let transition = shopper.step(&action.to_string()).unwrap();
-            if transition.terminated || step.done {
-                assert!(transition.terminated && step.done, "{} {}", episode.id, episode.name);
-                assert_eq!(transition.reward.get(), step.reward, "{}", episode.name);
-                n_purchases += 1;
+            // The first is the reset.
+            let (Some(reply), Some(expected)) = (&step.raw, &step.observation) else { continue };
+            n_steps += 1;
+            let found = shopper.step(reply).unwrap();
+            let progress = shopper.progress_rate().unwrap();
+            let is_same = found.observation.as_str() == expected
+                && found.reward.get() == step.reward
+                && found.terminated == step.done
+                && progress == step.progress;
+            if !is_same {
+                n_different += 1;
+                eprintln!("{} {}: {reply}", episode.id, episode.name);
+                eprintln!("  {found:?} {progress}");
+                eprintln!("  {expected:?} {} {}", step.reward, step.progress);
                 break;
             }
         }
     }
-    eprintln!("AgentBoard: {n_purchases} purchases earn the same");
-    assert!(n_purchases > 50);
+    eprintln!("AgentBoard: {n_different} of {n_steps} steps differ");
+    assert!(n_steps > 900);
+    assert_eq!(n_different, 0);
 }
