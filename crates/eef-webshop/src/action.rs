@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::python::json;
 use crate::variant::Fidelity;
 
 /// What a policy said, read as an AgentLite call.
@@ -109,26 +110,7 @@ impl fmt::Display for AgentAction {
             Self::Finish { response } => ("Finish", "response", response),
             Self::Invalid(reply) => return f.write_str(reply),
         };
-        write!(f, "{name}[{{\"{key}\": \"")?;
-        for c in text.chars() {
-            match c {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\u{8}' => f.write_str("\\b")?,
-                '\u{c}' => f.write_str("\\f")?,
-                ' '..='~' => write!(f, "{c}")?,
-                _ => {
-                    let mut units = [0; 2];
-                    for unit in c.encode_utf16(&mut units) {
-                        write!(f, "\\u{unit:04x}")?;
-                    }
-                }
-            }
-        }
-        f.write_str("\"}]")
+        write!(f, "{name}[{{\"{key}\": {}}}]", json(text))
     }
 }
 
@@ -187,6 +169,60 @@ impl BoardAction {
 }
 
 impl fmt::Display for BoardAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Search { query } => write!(f, "search[{query}]"),
+            Self::Click { button } => write!(f, "click[{button}]"),
+            Self::Invalid(reply) => f.write_str(reply),
+        }
+    }
+}
+
+/// What a policy said, read as WebShop's own text modes do.
+///
+/// Invariant (tested): printing and parsing again gives the same action.
+///
+/// ```
+/// use eef_webshop::TextAction;
+///
+/// assert_eq!(TextAction::parse("click[Buy Now]").to_string(), "click[buy now]");
+/// assert_eq!(TextAction::parse("search[]"), TextAction::Invalid("search[]".to_owned()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TextAction {
+    /// Look for products.
+    Search {
+        /// The query, in lower case.
+        query: String,
+    },
+    /// Press what stands in square brackets.
+    Click {
+        /// Its text in lower case.
+        button: String,
+    },
+    /// A reply that is neither.
+    Invalid(String),
+}
+
+impl TextAction {
+    /// Reads the first line of a reply as `name[argument]`: the argument is what stands between the
+    /// last opening bracket that has one and the last closing one.
+    pub fn parse(reply: &str) -> Self {
+        let line = reply.split('\n').next().unwrap_or_default();
+        let call = line.rmatch_indices('[').find_map(|(at, _)| {
+            let rest = &line[at + 1..];
+            let end = rest.rfind(']').filter(|end| *end > 0 && at > 0)?;
+            Some((&line[..at], rest[..end].to_lowercase()))
+        });
+        match call {
+            Some(("search", query)) => Self::Search { query },
+            Some(("click", button)) => Self::Click { button },
+            _ => Self::Invalid(reply.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for TextAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Search { query } => write!(f, "search[{query}]"),

@@ -29,6 +29,7 @@
 //! ```
 
 mod action;
+mod browser;
 pub mod browsing;
 mod catalog;
 mod error;
@@ -37,6 +38,7 @@ pub mod page;
 mod prepared;
 mod price;
 mod progress;
+mod python;
 mod quirks;
 pub mod raw;
 mod reward;
@@ -47,8 +49,10 @@ mod shop;
 pub mod synthetic;
 pub mod teacher;
 mod variant;
+mod visit;
 
-pub use action::{AgentAction, BoardAction};
+pub use action::{AgentAction, BoardAction, TextAction};
+pub use browser::AvailableActions;
 pub use catalog::{Catalog, LoadReport, Product, ProductOption};
 pub use error::WebShopError;
 pub use goal::{Goal, GoalOptions, NO_PRICE_LIMIT, human_goals, synthetic_goals, with_price_limit};
@@ -57,7 +61,7 @@ pub use reward::{RewardDetail, normalize_color, reward, token_set_ratio};
 pub use search::{Hit, MAX_HITS, SearchIndex, analyze, indexed_text};
 pub use session::{Purchase, Session};
 pub use shop::{ShopEnvironment, Shopper, Snapshot, WebShop};
-pub use variant::{Fidelity, Variant};
+pub use variant::{Fidelity, TextMode, Variant};
 
 /// The README's example, tested.
 #[cfg(doctest)]

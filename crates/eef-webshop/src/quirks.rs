@@ -15,16 +15,17 @@ pub(crate) fn page_range(page_number: i64, n_hits: usize) -> Range<usize> {
     start..end.max(start)
 }
 
-/// A query after its way through a URL; `None` where the server finds no page or fails.
-pub(crate) fn query_from_url(query: &str) -> Option<String> {
+/// The keywords of a query after its way through a URL; `None` where the server finds no page or
+/// fails.
+pub(crate) fn keywords_from_url(query: &str) -> Option<Vec<String>> {
     if query.is_empty() || query.contains('/') || query == "." || query == ".." {
         return None;
     }
     // The server evaluates what looks like a Python list.
     if query.starts_with('[') {
-        return list_of_texts(query).map(|texts| texts.join(" "));
+        return list_of_texts(query).filter(|texts| !texts.is_empty());
     }
-    Some(query.replace(' ', "+"))
+    Some(vec![query.replace(' ', "+")])
 }
 
 /// Reads `['a', "b"]`.
@@ -76,9 +77,11 @@ mod tests {
 
     #[test]
     fn queries_pass_through_a_url() {
-        assert_eq!(query_from_url("red mug").as_deref(), Some("red+mug"));
-        assert_eq!(query_from_url("a/b"), None);
-        assert_eq!(query_from_url("['red','mug']").as_deref(), Some("red mug"));
-        assert_eq!(query_from_url("[red]"), None);
+        let keywords = |query| keywords_from_url(query).map(|words| words.join("|"));
+        assert_eq!(keywords("red mug").as_deref(), Some("red+mug"));
+        assert_eq!(keywords("['red','mug']").as_deref(), Some("red|mug"));
+        for query in ["a/b", "[red]", "[]", "", "."] {
+            assert_eq!(keywords(query), None, "{query}");
+        }
     }
 }

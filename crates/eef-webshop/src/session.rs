@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use eef_core::Seed;
+
 use crate::catalog::{Catalog, Product};
 use crate::page::{self, PAGE_SIZE, SubPage};
+use crate::python::repr;
 use crate::quirks;
-use crate::reward::repr;
-use crate::search::{Hit, SearchIndex};
+use crate::search::{MAX_HITS, SearchIndex};
 use crate::variant::{Fidelity, Variant};
 
 /// Where a visit stands. Small, and cloned in constant time: a snapshot is a clone.
@@ -16,9 +18,10 @@ use crate::variant::{Fidelity, Variant};
 pub struct Session {
     place: Place,
     query: Arc<str>,
-    hits: Arc<[Hit]>,
+    /// Places of the products found, best first.
+    found: Arc<[u32]>,
     page_number: i64,
-    /// The products that may be clicked, as a part of `hits`.
+    /// The products that may be clicked, as a part of `found`.
     listed: Range<usize>,
     /// The product whose page is or was open.
     product: Option<u32>,
@@ -34,7 +37,7 @@ pub struct Session {
 pub(crate) enum Seen {
     /// None: the first page, or an empty one.
     Nothing,
-    /// Those of a page of results, as a part of the hits.
+    /// Those of a page of results, as a part of what was found.
     Results(Range<usize>),
     /// One, on its own page or one of its details.
     Product(u32),
@@ -99,12 +102,53 @@ pub(crate) struct Floor {
     pub(crate) fidelity: Fidelity,
 }
 
+impl Floor {
+    /// The products that a query finds, best first.
+    pub(crate) fn search(&self, query: &str) -> Vec<u32> {
+        self.index.search(query).iter().map(|hit| hit.product).collect()
+    }
+
+    /// The same for keywords, of which a special first one asks for something else: `<r>` for
+    /// random products, `<a>` for those with an attribute, `<c>` for a category, `<q>` for those
+    /// collected under a query. `None` where the original fails.
+    ///
+    /// The original draws random products anew each time; here they are always the same.
+    pub(crate) fn find(&self, keywords: &[String]) -> Option<Vec<u32>> {
+        let (first, rest) = keywords.split_first()?;
+        let all = || self.catalog.products().iter().zip(0_u32..);
+        let with = |fits: &dyn Fn(&Product) -> bool| {
+            all().filter(|(product, _)| fits(product)).map(|(_, place)| place).collect()
+        };
+        Some(match first.as_str() {
+            "<r>" => {
+                let mut places: Vec<u32> = all().map(|(_, place)| place).collect();
+                Seed::new(0).derive("random products", 0).rng().shuffle(&mut places);
+                places.truncate(MAX_HITS);
+                places
+            }
+            "<a>" => {
+                let attribute = rest.join(" ");
+                with(&|product| product.attributes.iter().any(|a| a == attribute.trim()))
+            }
+            "<c>" => {
+                let category = rest.first()?.trim();
+                with(&|product| product.category == category)
+            }
+            "<q>" => {
+                let query = rest.join(" ");
+                with(&|product| product.query == query.trim())
+            }
+            _ => self.search(&keywords.join(" ")),
+        })
+    }
+}
+
 impl Session {
     pub(crate) fn new() -> Self {
         Self {
             place: Place::Initial,
             query: Arc::from(""),
-            hits: Arc::from([]),
+            found: Arc::from([]),
             page_number: 1,
             listed: 0..0,
             product: None,
@@ -119,9 +163,9 @@ impl Session {
         page::web_page(page::INITIAL_PAGE)
     }
 
-    /// The hits of the search that the visit is at, best first.
-    pub(crate) fn hits(&self) -> &[Hit] {
-        &self.hits
+    /// What the search found that the visit is at: places of products, best first.
+    pub(crate) fn found(&self) -> &[u32] {
+        &self.found
     }
 
     /// What was shown last.
@@ -171,8 +215,8 @@ impl Session {
                 if self.page_number <= 1 {
                     match (floor.variant, floor.fidelity) {
                         (Variant::AgentBoard, _) => return Err(Refusal::PageLimit),
-                        (Variant::AgentLite, Fidelity::Sane) => return Err(missing()),
-                        (Variant::AgentLite, Fidelity::Original) => {}
+                        (_, Fidelity::Sane) => return Err(missing()),
+                        (_, Fidelity::Original) => {}
                     }
                 }
                 self.page_number -= 1;
@@ -200,7 +244,7 @@ impl Session {
 
     fn listed_product(&self, floor: &Floor, asin: &str) -> Option<u32> {
         let products = floor.catalog.products();
-        let mut listed = self.hits[self.listed.clone()].iter().map(|hit| hit.product);
+        let mut listed = self.found[self.listed.clone()].iter().copied();
         listed.find(|product| products[*product as usize].asin == asin)
     }
 
@@ -230,44 +274,43 @@ impl Session {
 
     /// Renders where the session stands, and remembers what can be clicked there.
     fn show(&mut self, floor: &Floor) -> String {
-        let query = Arc::clone(&self.query);
         self.seen = Seen::Nothing;
+        if self.place == Place::Results && self.found.is_empty() {
+            let Some(found) = self.find(floor) else { return page::web_page("") };
+            self.found = found.into();
+        }
+        let shows_options = matches!(self.place, Place::Item | Place::Sub(_));
         let body = match floor.fidelity {
-            Fidelity::Sane => self.body(floor, &query),
-            Fidelity::Original => self.original_body(floor, &query),
+            Fidelity::Sane => self.body(floor),
+            Fidelity::Original if shows_options && quirks::breaks_options(&self.chosen) => {
+                String::new()
+            }
+            Fidelity::Original => quirks::latin_1(&self.body(floor)),
         };
         page::web_page(&body)
     }
 
-    fn original_body(&mut self, floor: &Floor, query: &str) -> String {
-        let shows_options = matches!(self.place, Place::Item | Place::Sub(_));
-        if shows_options && quirks::breaks_options(&self.chosen) {
-            return String::new();
-        }
-        match quirks::query_from_url(query) {
-            // Pages other than the results do not depend on the query.
-            None if self.place == Place::Results => String::new(),
-            None => quirks::latin_1(&self.body(floor, "")),
-            Some(query) => quirks::latin_1(&self.body(floor, &query)),
+    /// What the query finds; `None` where the original fails over it.
+    fn find(&self, floor: &Floor) -> Option<Vec<u32>> {
+        match floor.fidelity {
+            Fidelity::Sane => Some(floor.search(&self.query)),
+            Fidelity::Original => floor.find(&quirks::keywords_from_url(&self.query)?),
         }
     }
 
-    fn body(&mut self, floor: &Floor, query: &str) -> String {
+    fn body(&mut self, floor: &Floor) -> String {
         let products = floor.catalog.products();
         match (self.place, self.product) {
             (Place::Initial | Place::End, _) | (Place::Item | Place::Sub(_), None) => {
                 page::INITIAL_PAGE.to_owned()
             }
             (Place::Results, _) => {
-                if self.hits.is_empty() {
-                    self.hits = floor.index.search(query).into();
-                }
-                let shown = quirks::page_range(self.page_number, self.hits.len());
+                let shown = quirks::page_range(self.page_number, self.found.len());
                 self.seen = Seen::Results(shown.clone());
                 if floor.fidelity == Fidelity::Sane || !shown.is_empty() {
                     self.listed = shown.clone();
                 }
-                let shown = self.hits[shown].iter().map(|hit| &products[hit.product as usize]);
+                let shown = self.found[shown].iter().map(|place| &products[*place as usize]);
                 page::results_page(self.page_number, shown)
             }
             (Place::Item, Some(product)) => {

@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use eef_core::{
-    Action, Env, EnvError, Environment, Observation, Opening, Reward, Split, TaskId, Transition,
+    Env, EnvError, Environment, Observation, Opening, Reward, Split, TaskId, Transition,
 };
 
-use crate::action::{AgentAction, BoardAction};
+use crate::browser::AvailableActions;
 use crate::catalog::Catalog;
 use crate::error::WebShopError;
 use crate::goal::Goal;
-use crate::page;
-use crate::progress::Progress;
 use crate::raw::NounTable;
 use crate::reward::{RewardDetail, reward};
 use crate::search::SearchIndex;
-use crate::session::{Answer, Floor, Purchase, Seen, Session};
+use crate::session::{Floor, Purchase};
 use crate::variant::{Fidelity, Variant};
+use crate::visit::Visit;
 
 /// A shop with its goals: shared by every visit.
 ///
@@ -25,8 +24,8 @@ use crate::variant::{Fidelity, Variant};
 #[derive(Clone, Debug)]
 pub struct WebShop {
     name: Arc<str>,
-    floor: Floor,
-    nouns: NounTable,
+    pub(crate) floor: Floor,
+    pub(crate) nouns: NounTable,
     goals: [Vec<Goal>; 3],
     max_turns: usize,
 }
@@ -163,22 +162,6 @@ pub struct Shopper {
     is_over: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Visit {
-    task: TaskId,
-    session: Session,
-    progress: Progress,
-    /// What AgentBoard shows again with a refusal.
-    last_shown: Arc<str>,
-}
-
-/// What a call of a visit led to.
-struct Outcome {
-    observation: String,
-    /// What the purchase earns; `None` where nothing was bought.
-    earned: Option<Reward>,
-}
-
 /// A visit's state: taken and restored in constant time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -202,85 +185,18 @@ impl Shopper {
     /// mean of the best reward that a page of results, a product's page and the purchase offered,
     /// at its highest. `None` before the first visit, and for other variants.
     pub fn progress_rate(&self) -> Option<f64> {
-        let is_rated = self.shop.floor.variant == Variant::AgentBoard;
-        self.visit.as_ref().filter(|_| is_rated).map(|visit| visit.progress.rate())
-    }
-}
-
-impl Visit {
-    fn new(task: &TaskId) -> Self {
-        Self {
-            task: task.clone(),
-            session: Session::new(),
-            progress: Progress::default(),
-            last_shown: Session::first_page().into(),
-        }
+        self.visit.as_ref().and_then(Visit::progress_rate)
     }
 
-    fn search(&mut self, shop: &WebShop, query: &str) -> Outcome {
-        let answer = self.session.search(&shop.floor, query);
-        self.answered(shop, answer)
+    /// What can be done on the page, as WebShop's own environment tells; `None` before the first
+    /// visit, and for other variants than [`Variant::Original`].
+    pub fn available_actions(&self) -> Option<AvailableActions> {
+        self.visit.as_ref().and_then(|visit| visit.available_actions(&self.shop))
     }
 
-    fn click(&mut self, shop: &WebShop, button: &str) -> Outcome {
-        let answer = self.session.click(&shop.floor, button);
-        self.answered(shop, answer)
-    }
-
-    fn answered(&mut self, shop: &WebShop, answer: Answer) -> Outcome {
-        let goal = shop.goal(&self.task);
-        let is_board = shop.floor.variant == Variant::AgentBoard;
-        match answer {
-            Answer::Shown(observation) => {
-                if let Some(goal) = goal.filter(|_| is_board) {
-                    self.rate(shop, goal);
-                    self.last_shown = observation.as_str().into();
-                }
-                Outcome { observation, earned: None }
-            }
-            Answer::Bought(purchase) => {
-                let judged = |(purchase, goal)| shop.judge(goal, purchase);
-                let detail = purchase.as_ref().zip(goal).map(judged);
-                let earned = detail.map_or(Reward::ZERO, |detail| detail.reward);
-                if !is_board {
-                    return Outcome {
-                        observation: page::FINISHED.to_owned(),
-                        earned: Some(earned),
-                    };
-                }
-                let is_understood = purchase.is_some_and(|purchase| purchase.is_valid);
-                let body = match earned.get() {
-                    _ if !is_understood => "",
-                    reward if reward >= 1.0 => page::SUCCESS,
-                    _ => page::FAILURE,
-                };
-                if is_understood {
-                    self.progress.see_purchase(earned.get());
-                }
-                Outcome { observation: page::web_page(body), earned: Some(earned) }
-            }
-            Answer::Refused(refusal) => {
-                let observation = shop.floor.variant.refuse(&refusal, &self.last_shown);
-                Outcome { observation, earned: None }
-            }
-        }
-    }
-
-    /// Takes what was just shown into the progress rate.
-    fn rate(&mut self, shop: &WebShop, goal: &Goal) {
-        let products = shop.catalog().products();
-        match self.session.seen() {
-            Seen::Nothing => {}
-            Seen::Results(range) => {
-                let hits = &self.session.hits()[range.clone()];
-                let shown = hits.iter().map(|hit| &products[hit.product as usize]);
-                self.progress.see_results(shown, goal, &shop.nouns);
-            }
-            Seen::Product(product) => {
-                let product = &products[*product as usize];
-                self.progress.see_item(product, goal, &shop.nouns, shop.floor.fidelity);
-            }
-        }
+    /// The page's address, on the same terms.
+    pub fn url(&self) -> Option<String> {
+        self.visit.as_ref().and_then(|visit| visit.url(&self.shop))
     }
 }
 
@@ -291,48 +207,16 @@ impl Env for Shopper {
             return Err(EnvError::UnknownTask { task: task.clone(), n_tasks });
         };
         let instruction = goal.instruction_text.clone();
-        self.visit = Some(Visit::new(task));
+        let (visit, first_page) = Visit::new(&self.shop, task);
+        self.visit = Some(visit);
         self.is_over = false;
-        Ok(Opening { instruction, observation: Observation::new(Session::first_page()) })
+        Ok(Opening { instruction, observation: Observation::new(first_page) })
     }
 
     fn step(&mut self, reply: &str) -> Result<Transition, EnvError> {
         let visit = self.visit.as_mut().filter(|_| !self.is_over).ok_or(EnvError::NotRunning)?;
-        let shop = &*self.shop;
-        let said = |observation: String| Outcome { observation, earned: None };
-        let mut is_finished = false;
-        let (action, outcome) = match shop.floor.variant {
-            Variant::AgentLite => {
-                let action = AgentAction::parse(reply);
-                let outcome = match &action {
-                    AgentAction::Search { product } => visit.search(shop, product),
-                    AgentAction::Click { button } => visit.click(shop, button),
-                    AgentAction::Think { .. } => said(page::OK.to_owned()),
-                    AgentAction::Finish { response } => {
-                        is_finished = true;
-                        said(response.clone())
-                    }
-                    AgentAction::Invalid(_) => said(page::WRONG_ACTION.to_owned()),
-                };
-                (action.to_string(), outcome)
-            }
-            Variant::AgentBoard => {
-                let action = BoardAction::parse(reply, shop.floor.fidelity);
-                let outcome = match &action {
-                    BoardAction::Search { query } => visit.search(shop, query),
-                    BoardAction::Click { button } => visit.click(shop, button),
-                    BoardAction::Invalid(_) => said(page::WRONG_FORMAT.to_owned()),
-                };
-                (action.to_string(), outcome)
-            }
-        };
-        let terminated = outcome.earned.is_some() || is_finished;
-        self.is_over = terminated;
-        Ok(Transition {
-            action: Action::new(action),
-            observation: Observation::new(outcome.observation),
-            reward: outcome.earned.unwrap_or(Reward::ZERO),
-            terminated,
-        })
+        let transition = visit.step(&self.shop, reply);
+        self.is_over = transition.terminated;
+        Ok(transition)
     }
 }

@@ -13,6 +13,19 @@ pub enum Variant {
     /// AgentBoard's: `search[mug]` and `click[Buy Now]`, six pages of results, the last page again
     /// with each refusal, a progress rate, 30 steps of which the reset is one.
     AgentBoard,
+    /// WebShop's own: ten products a page, a search on every page, silence where nothing can be
+    /// done. It has no limit of turns; 100, where its own training stopped, is taken here.
+    Original(TextMode),
+}
+
+/// How WebShop's own pages become texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TextMode {
+    /// The page's texts with `[SEP]` between them.
+    #[default]
+    Text,
+    /// A line for each, with `[button]` and `[clicked button]` around what can be pressed.
+    TextRich,
 }
 
 /// How the shop behaves where the original's behaviour is an accident.
@@ -40,6 +53,7 @@ impl Variant {
             Self::AgentLite => 20,
             // Its 30 steps count the reset.
             Self::AgentBoard => 29,
+            Self::Original(_) => 100,
         }
     }
 
@@ -47,16 +61,16 @@ impl Variant {
     pub(crate) fn next_page(self, number: i64) -> Result<i64, Refusal> {
         match self {
             Self::AgentBoard if number > LAST_TURNED => Err(Refusal::PageLimit),
-            Self::AgentLite | Self::AgentBoard => Ok(number + 1),
+            _ => Ok(number + 1),
         }
     }
 
     /// What a refused click is answered with; `last` is what was shown last.
     pub(crate) fn refuse(self, refusal: &Refusal, last: &str) -> String {
         match (self, refusal) {
-            (Self::AgentLite, refusal) => page::web_page(&explain(refusal)),
             (Self::AgentBoard, Refusal::PageLimit) => format!("{}{last}", page::PAGE_LIMIT),
             (Self::AgentBoard, _) => format!("{}{last}", page::NOT_SHOWN),
+            (_, refusal) => page::web_page(&explain(refusal)),
         }
     }
 }

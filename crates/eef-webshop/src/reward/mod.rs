@@ -7,7 +7,6 @@ mod similarity;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use eef_core::Reward;
 
@@ -17,6 +16,7 @@ pub use similarity::token_set_ratio;
 
 use crate::catalog::Product;
 use crate::goal::{Goal, GoalOptions};
+use crate::python::repr;
 use crate::raw::NounTable;
 
 /// Texts that are more alike than this count as the same.
@@ -133,38 +133,9 @@ fn is_met(wanted: &str, chosen: &str) -> bool {
     token_set_ratio(normalize_color(chosen), wanted) > THRESHOLD
 }
 
-/// A text as Python's `repr` prints it.
-pub(crate) fn repr(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut out = String::from(quote);
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            _ if c == quote => out.extend(['\\', c]),
-            '\0'..='\x1f' | '\x7f'..='\u{a0}' | '\u{ad}' => {
-                let _ = write!(out, "\\x{:02x}", u32::from(c));
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push(quote);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_are_quoted_as_python_quotes_them() {
-        assert_eq!(repr("red"), "'red'");
-        assert_eq!(repr("vanilla 'n fudge"), "\"vanilla 'n fudge\"");
-        assert_eq!(repr("52\"w x 54'l"), "'52\"w x 54\\'l'");
-        assert_eq!(repr("a\u{a0}b"), "'a\\xa0b'");
-    }
 
     #[test]
     fn an_option_is_met_by_its_colour_or_by_likeness() {

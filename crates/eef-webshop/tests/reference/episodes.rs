@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eef_core::{Env, Split, TaskId};
 use eef_webshop::raw::{NounTable, Prices};
-use eef_webshop::{Fidelity, Goal, Variant, WebShop};
+use eef_webshop::{Fidelity, Goal, TextMode, Variant, WebShop};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -119,5 +119,83 @@ fn recorded_episodes_of_agentboard_replay() {
     }
     eprintln!("AgentBoard: {n_different} of {n_steps} steps differ");
     assert!(n_steps > 900);
+    assert_eq!(n_different, 0);
+}
+
+#[derive(Deserialize)]
+struct TextEpisode {
+    goal_index: usize,
+    goal: Goal,
+    steps: Vec<TextStep>,
+}
+
+#[derive(Deserialize)]
+struct TextStep {
+    action: Option<String>,
+    reward: f64,
+    done: bool,
+    text: String,
+    text_rich: String,
+    url: String,
+    has_search_bar: bool,
+    clickables: Vec<String>,
+}
+
+#[test]
+fn recorded_episodes_of_webshops_own_text_modes_replay() {
+    let path = "reference/webshop/episodes_original_text.jsonl";
+    let Some(episodes) = super::lines::<TextEpisode>(path) else {
+        return;
+    };
+    let prices: Prices = super::json("data/webshop/original_product_prices.seed99.json").unwrap();
+    let nouns: NounTable =
+        super::json("data/webshop/title_nouns.en_core_web_sm-3.6.0.json").unwrap();
+    // A session has the number of its goal among thousands, of which only these are recorded.
+    let n_goals = episodes.iter().map(|episode| episode.goal_index + 1).max().unwrap();
+    let mut goals = vec![(Split::Test, episodes[0].goal.clone()); n_goals];
+    for episode in &episodes {
+        goals[episode.goal_index].1 = episode.goal.clone();
+    }
+    let catalog = super::catalog(&prices).unwrap();
+    let shop = WebShop::new("webshop", catalog, goals, nouns).unwrap();
+    let (mut n_pages, mut n_different) = (0, 0);
+    for mode in [TextMode::Text, TextMode::TextRich] {
+        let shop = shop.clone().with_variant(Variant::Original(mode));
+        let shop = Arc::new(shop.with_fidelity(Fidelity::Original));
+        for episode in &episodes {
+            let mut shopper = shop.shopper();
+            let task = TaskId::new("webshop", Split::Test, episode.goal_index as u32);
+            let opening = shopper.reset(&task).unwrap();
+            for step in &episode.steps {
+                let (observation, reward, done) = match &step.action {
+                    None => (opening.observation.clone(), 0.0, false),
+                    Some(action) => {
+                        let found = shopper.step(action).unwrap();
+                        (found.observation, found.reward.get(), found.terminated)
+                    }
+                };
+                let expected = match mode {
+                    TextMode::Text => &step.text,
+                    TextMode::TextRich => &step.text_rich,
+                };
+                let actions = shopper.available_actions().unwrap();
+                let is_same = observation.as_str() == expected
+                    && (reward, done) == (step.reward, step.done)
+                    && shopper.url().as_deref() == Some(&step.url)
+                    && actions.has_search_bar == step.has_search_bar
+                    && actions.clickables == step.clickables;
+                n_pages += 1;
+                if !is_same {
+                    n_different += 1;
+                    eprintln!("{} {:?}", episode.goal_index, step.action);
+                    eprintln!("  {observation:?} {reward} {done} {:?} {actions:?}", shopper.url());
+                    eprintln!("  {expected:?} {} {} {}", step.reward, step.done, step.url);
+                    break;
+                }
+            }
+        }
+    }
+    eprintln!("WebShop's own text modes: {n_different} of {n_pages} pages differ");
+    assert!(n_pages > 400);
     assert_eq!(n_different, 0);
 }

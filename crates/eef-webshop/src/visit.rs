@@ -1,0 +1,236 @@
+//! One visit to a shop: from a reply to what the agent sees next.
+
+use std::sync::Arc;
+
+use eef_core::{Action, Observation, Reward, TaskId, Transition};
+
+use crate::action::{AgentAction, BoardAction, TextAction};
+use crate::browser::{AvailableActions, Browser};
+use crate::goal::Goal;
+use crate::page;
+use crate::progress::Progress;
+use crate::session::{Answer, Purchase, Seen, Session};
+use crate::shop::WebShop;
+use crate::variant::{TextMode, Variant};
+
+/// A visit's state. Cloned in constant time.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Visit {
+    task: TaskId,
+    program: Program,
+}
+
+/// What each variant keeps.
+#[derive(Clone, Debug, PartialEq)]
+enum Program {
+    AgentLite(Session),
+    AgentBoard {
+        session: Session,
+        progress: Progress,
+        /// Shown again with a refusal.
+        last_shown: Arc<str>,
+    },
+    Original(Browser, TextMode),
+}
+
+/// What a reply led to.
+struct Outcome {
+    observation: String,
+    /// What the purchase earns; `None` where nothing was bought.
+    earned: Option<Reward>,
+    is_finished: bool,
+}
+
+impl Outcome {
+    fn said(observation: impl Into<String>) -> Self {
+        Self { observation: observation.into(), earned: None, is_finished: false }
+    }
+
+    fn bought(observation: impl Into<String>, earned: Reward) -> Self {
+        Self { observation: observation.into(), earned: Some(earned), is_finished: true }
+    }
+}
+
+impl Visit {
+    /// A visit and its first page.
+    pub(crate) fn new(shop: &WebShop, task: &TaskId) -> (Self, String) {
+        let first = Session::first_page();
+        let (program, first) = match shop.floor.variant {
+            Variant::AgentLite => (Program::AgentLite(Session::new()), first),
+            Variant::AgentBoard => {
+                let (session, progress) = (Session::new(), Progress::default());
+                let last_shown = first.as_str().into();
+                (Program::AgentBoard { session, progress, last_shown }, first)
+            }
+            Variant::Original(mode) => {
+                let browser = Browser::new(task.index());
+                let first = browser.observation(&shop.floor, instruction(shop, task), mode);
+                (Program::Original(browser, mode), first)
+            }
+        };
+        (Self { task: task.clone(), program }, first)
+    }
+
+    pub(crate) fn step(&mut self, shop: &WebShop, reply: &str) -> Transition {
+        let (action, outcome) = match &mut self.program {
+            Program::AgentLite(session) => {
+                let action = AgentAction::parse(reply);
+                let outcome = agent_lite(shop, &self.task, session, &action);
+                (action.to_string(), outcome)
+            }
+            Program::AgentBoard { session, progress, last_shown } => {
+                let action = BoardAction::parse(reply, shop.floor.fidelity);
+                let outcome = agent_board(shop, &self.task, session, progress, last_shown, &action);
+                (action.to_string(), outcome)
+            }
+            Program::Original(browser, mode) => {
+                let action = TextAction::parse(reply);
+                let outcome = original(shop, &self.task, browser, *mode, &action);
+                (action.to_string(), outcome)
+            }
+        };
+        Transition {
+            action: Action::new(action),
+            observation: Observation::new(outcome.observation),
+            reward: outcome.earned.unwrap_or(Reward::ZERO),
+            terminated: outcome.is_finished,
+        }
+    }
+
+    pub(crate) fn progress_rate(&self) -> Option<f64> {
+        match &self.program {
+            Program::AgentBoard { progress, .. } => Some(progress.rate()),
+            Program::AgentLite(_) | Program::Original(..) => None,
+        }
+    }
+
+    pub(crate) fn available_actions(&self, shop: &WebShop) -> Option<AvailableActions> {
+        self.browser().map(|browser| browser.available_actions(&shop.floor))
+    }
+
+    pub(crate) fn url(&self, shop: &WebShop) -> Option<String> {
+        self.browser().map(|browser| browser.url(&shop.floor))
+    }
+
+    fn browser(&self) -> Option<&Browser> {
+        match &self.program {
+            Program::Original(browser, _) => Some(browser),
+            Program::AgentLite(_) | Program::AgentBoard { .. } => None,
+        }
+    }
+}
+
+fn instruction<'a>(shop: &'a WebShop, task: &TaskId) -> &'a str {
+    shop.goal(task).map_or("", |goal| goal.instruction_text.as_str())
+}
+
+/// What a purchase earns in a task; nothing where no product was open.
+fn earned(shop: &WebShop, task: &TaskId, purchase: Option<&Purchase>) -> Reward {
+    let judged = |(purchase, goal): (&Purchase, &Goal)| shop.judge(goal, purchase).reward;
+    purchase.zip(shop.goal(task)).map_or(Reward::ZERO, judged)
+}
+
+fn agent_lite(
+    shop: &WebShop,
+    task: &TaskId,
+    session: &mut Session,
+    action: &AgentAction,
+) -> Outcome {
+    let answer = match action {
+        AgentAction::Search { product } => session.search(&shop.floor, product),
+        AgentAction::Click { button } => session.click(&shop.floor, button),
+        AgentAction::Think { .. } => return Outcome::said(page::OK),
+        AgentAction::Finish { response } => {
+            return Outcome { is_finished: true, ..Outcome::said(response.as_str()) };
+        }
+        AgentAction::Invalid(_) => return Outcome::said(page::WRONG_ACTION),
+    };
+    match answer {
+        Answer::Shown(observation) => Outcome::said(observation),
+        Answer::Bought(purchase) => {
+            Outcome::bought(page::FINISHED, earned(shop, task, purchase.as_ref()))
+        }
+        Answer::Refused(refusal) => Outcome::said(shop.floor.variant.refuse(&refusal, "")),
+    }
+}
+
+fn agent_board(
+    shop: &WebShop,
+    task: &TaskId,
+    session: &mut Session,
+    progress: &mut Progress,
+    last_shown: &mut Arc<str>,
+    action: &BoardAction,
+) -> Outcome {
+    let answer = match action {
+        BoardAction::Search { query } => session.search(&shop.floor, query),
+        BoardAction::Click { button } => session.click(&shop.floor, button),
+        BoardAction::Invalid(_) => return Outcome::said(page::WRONG_FORMAT),
+    };
+    match answer {
+        Answer::Shown(observation) => {
+            if let Some(goal) = shop.goal(task) {
+                see(shop, goal, session, progress);
+            }
+            *last_shown = observation.as_str().into();
+            Outcome::said(observation)
+        }
+        Answer::Bought(purchase) => {
+            let earned = earned(shop, task, purchase.as_ref());
+            let is_understood = purchase.is_some_and(|purchase| purchase.is_valid);
+            if is_understood {
+                progress.see_purchase(earned.get());
+            }
+            let body = match earned.get() {
+                _ if !is_understood => "",
+                reward if reward >= 1.0 => page::SUCCESS,
+                _ => page::FAILURE,
+            };
+            Outcome::bought(page::web_page(body), earned)
+        }
+        Answer::Refused(refusal) => Outcome::said(shop.floor.variant.refuse(&refusal, last_shown)),
+    }
+}
+
+/// Takes what was just shown into the progress rate.
+fn see(shop: &WebShop, goal: &Goal, session: &Session, progress: &mut Progress) {
+    let products = shop.catalog().products();
+    match session.seen() {
+        Seen::Nothing => {}
+        Seen::Results(range) => {
+            let places = &session.found()[range.clone()];
+            let shown = places.iter().map(|place| &products[*place as usize]);
+            progress.see_results(shown, goal, &shop.nouns);
+        }
+        Seen::Product(product) => {
+            let product = &products[*product as usize];
+            progress.see_item(product, goal, &shop.nouns, shop.floor.fidelity);
+        }
+    }
+}
+
+fn original(
+    shop: &WebShop,
+    task: &TaskId,
+    browser: &mut Browser,
+    mode: TextMode,
+    action: &TextAction,
+) -> Outcome {
+    let purchase = match action {
+        TextAction::Search { query } => {
+            browser.search(&shop.floor, query);
+            None
+        }
+        TextAction::Click { button } => browser.click(&shop.floor, button),
+        TextAction::Invalid(_) => None,
+    };
+    let earned = purchase.map(|purchase| earned(shop, task, Some(&purchase)));
+    if let Some(earned) = earned {
+        browser.finish(earned.get());
+    }
+    let observation = browser.observation(&shop.floor, instruction(shop, task), mode);
+    match earned {
+        Some(earned) => Outcome::bought(observation, earned),
+        None => Outcome::said(observation),
+    }
+}
