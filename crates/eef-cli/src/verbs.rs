@@ -9,3 +9,4 @@ pub mod inspect;
 pub mod iterate;
 pub mod pretrain;
 pub mod repair;
+pub mod verify;

@@ -50,6 +50,7 @@ fn help_says_what_there_is() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let verbs = [
         "", "iterate", "evaluate", "compare", "inspect", "collect", "pretrain", "import", "export",
+        "verify",
     ];
     for verb in verbs {
         let arguments: Vec<&str> =
@@ -76,9 +77,38 @@ fn mistakes_are_one_clear_line() {
             error(&["export", "--run-dir", "none", "--out", "x.jsonl"]),
             error(&["evaluate", "--model", "none"]),
             error(&["evaluate"]),
+            error(&["verify", "webshop", "--data", "none", "--reference", "none"]),
         ]
         .join("\n")
     );
+}
+
+#[test]
+fn recordings_are_compared_one_object_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        "{\"s\": \"dark blue\", \"normalized\": \"blue\"}",
+        "{\"s\": \"size 9\", \"normalized\": \"size 8\"}",
+    ];
+    let verify = |n_lines: usize| {
+        std::fs::write(folder.path().join("color_cases.jsonl"), lines[..n_lines].join("\n"))
+            .unwrap();
+        eef(&["verify", "webshop", "--data", ".", "--reference", "."], folder.path())
+    };
+    let same = verify(1);
+    assert!(same.status.success(), "{}", text(&same.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&same.stdout).unwrap();
+    let expected = serde_json::json!({
+        "file": "color_cases.jsonl", "cases": 1, "mismatches": 0, "first": null,
+    });
+    assert_eq!(found, expected);
+    let different = verify(2);
+    assert_eq!(different.status.code(), Some(1));
+    assert_eq!(text(&different.stderr), "error: 1 of 2 cases differ from the recordings\n");
+    let found: serde_json::Value = serde_json::from_slice(&different.stdout).unwrap();
+    assert_eq!(found["mismatches"], 1);
+    assert_eq!(found["first"]["expected"], "size 8");
+    assert_eq!(found["first"]["found"], "size 9");
 }
 
 #[test]

@@ -61,7 +61,7 @@ enum Kind<'a> {
 }
 
 /// What can be done on a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AvailableActions {
     /// Whether the page shows the search box. WebShop searches without it too.
     pub has_search_bar: bool,

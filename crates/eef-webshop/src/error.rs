@@ -78,6 +78,20 @@ pub enum WebShopError {
         /// Which one.
         value: String,
     },
+    /// A folder lacks a file that is needed.
+    #[error("{} holds no file named {expected}", directory.display())]
+    MissingData {
+        /// The folder.
+        directory: PathBuf,
+        /// The file's name, with `*` for what may differ.
+        expected: String,
+    },
+    /// There is nothing to compare.
+    #[error("{} holds no recorded case: expected reward_cases.jsonl, search_cases.jsonl, fuzz_cases.jsonl, color_cases.jsonl, episodes.jsonl or episodes_original_text.jsonl", path.display())]
+    NothingToVerify {
+        /// The folder, or the file without a case.
+        path: PathBuf,
+    },
     /// No instruction to browse with is left.
     #[error("nothing to browse: every instruction asks what one of the {n_reserved} reserved does")]
     NothingToBrowse {

@@ -49,6 +49,7 @@ mod shop;
 pub mod synthetic;
 pub mod teacher;
 mod variant;
+pub mod verify;
 mod visit;
 
 pub use action::{AgentAction, BoardAction, TextAction};

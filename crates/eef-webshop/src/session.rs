@@ -30,6 +30,8 @@ pub struct Session {
     /// Chosen option values by name, in order of the first choice.
     chosen: Arc<Vec<(String, String)>>,
     seen: Seen,
+    /// The page after the purchase.
+    last_page: &'static str,
 }
 
 /// Which products the page shown last was about.
@@ -155,7 +157,19 @@ impl Session {
             options_of: None,
             chosen: Arc::default(),
             seen: Seen::Nothing,
+            last_page: "",
         }
+    }
+
+    /// What the page after the purchase shows, for what was earned. AgentLite shows it to those who
+    /// click on.
+    pub(crate) fn finish(&mut self, floor: &Floor, earned: f64) -> &'static str {
+        self.last_page = match earned {
+            _ if !self.is_understood(floor) => "",
+            earned if earned >= 1.0 => page::SUCCESS,
+            _ => page::FAILURE,
+        };
+        self.last_page
     }
 
     /// The first page.
@@ -266,8 +280,13 @@ impl Session {
         }))
     }
 
+    /// Whether the shop can read what was chosen.
+    pub(crate) fn is_understood(&self, floor: &Floor) -> bool {
+        floor.fidelity == Fidelity::Sane || !quirks::breaks_options(&self.chosen)
+    }
+
     fn purchase(&self, floor: &Floor) -> Option<Purchase> {
-        let is_valid = floor.fidelity == Fidelity::Sane || !quirks::breaks_options(&self.chosen);
+        let is_valid = self.is_understood(floor);
         let product = self.product? as usize;
         Some(Purchase { product, options: self.chosen.as_ref().clone(), is_valid })
     }
@@ -301,7 +320,8 @@ impl Session {
     fn body(&mut self, floor: &Floor) -> String {
         let products = floor.catalog.products();
         match (self.place, self.product) {
-            (Place::Initial | Place::End, _) | (Place::Item | Place::Sub(_), None) => {
+            (Place::End, _) => self.last_page.to_owned(),
+            (Place::Initial, _) | (Place::Item | Place::Sub(_), None) => {
                 page::INITIAL_PAGE.to_owned()
             }
             (Place::Results, _) => {

@@ -112,6 +112,16 @@ impl Visit {
         self.browser().map(|browser| browser.url(&shop.floor))
     }
 
+    /// Whether the shop can read the options that were chosen: the original loses others.
+    pub(crate) fn is_understood(&self, shop: &WebShop) -> bool {
+        match &self.program {
+            Program::AgentLite(session) | Program::AgentBoard { session, .. } => {
+                session.is_understood(&shop.floor)
+            }
+            Program::Original(..) => true,
+        }
+    }
+
     fn browser(&self) -> Option<&Browser> {
         match &self.program {
             Program::Original(browser, _) => Some(browser),
@@ -148,7 +158,9 @@ fn agent_lite(
     match answer {
         Answer::Shown(observation) => Outcome::said(observation),
         Answer::Bought(purchase) => {
-            Outcome::bought(page::FINISHED, earned(shop, task, purchase.as_ref()))
+            let earned = earned(shop, task, purchase.as_ref());
+            session.finish(&shop.floor, earned.get());
+            Outcome::bought(page::FINISHED, earned)
         }
         Answer::Refused(refusal) => Outcome::said(shop.floor.variant.refuse(&refusal, "")),
     }
@@ -177,15 +189,10 @@ fn agent_board(
         }
         Answer::Bought(purchase) => {
             let earned = earned(shop, task, purchase.as_ref());
-            let is_understood = purchase.is_some_and(|purchase| purchase.is_valid);
-            if is_understood {
+            if session.is_understood(&shop.floor) {
                 progress.see_purchase(earned.get());
             }
-            let body = match earned.get() {
-                _ if !is_understood => "",
-                reward if reward >= 1.0 => page::SUCCESS,
-                _ => page::FAILURE,
-            };
+            let body = session.finish(&shop.floor, earned.get());
             Outcome::bought(page::web_page(body), earned)
         }
         Answer::Refused(refusal) => Outcome::said(shop.floor.variant.refuse(&refusal, last_shown)),

@@ -203,7 +203,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     result.map(|()| true)
 }
 
-pub(super) fn read(path: &Path) -> Result<String, WebShopError> {
+pub(crate) fn read(path: &Path) -> Result<String, WebShopError> {
     fs::read_to_string(path).map_err(|source| WebShopError::Read { path: path.to_owned(), source })
 }
 

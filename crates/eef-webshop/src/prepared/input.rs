@@ -154,13 +154,16 @@ impl PreparedData {
     }
 }
 
-fn records_of_list<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>, WebShopError> {
+pub(crate) fn records_of_list<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<Vec<T>, WebShopError> {
     let records: Vec<&RawValue> = outer(path, text, "a list of records")?;
     let read = |(number, record): (usize, &RawValue)| inner(path, (number + 1).to_string(), record);
     records.into_iter().enumerate().map(read).collect()
 }
 
-fn records_of_map<T: DeserializeOwned>(
+pub(crate) fn records_of_map<T: DeserializeOwned>(
     path: &Path,
     text: &str,
 ) -> Result<BTreeMap<String, T>, WebShopError> {

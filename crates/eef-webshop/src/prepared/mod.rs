@@ -21,7 +21,9 @@ use std::sync::Arc;
 use eef_core::{Seed, Split};
 
 pub use files::FORMAT_VERSION;
+pub(crate) use files::read;
 pub use input::{PrepareReport, PrepareRequest};
+pub(crate) use input::{records_of_list, records_of_map};
 
 use crate::catalog::Catalog;
 use crate::error::WebShopError;

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stderr, reason = "a skipped comparison and the counts are told to people")]
 
-mod episodes;
 mod products;
+mod recordings;
 mod rewards;
 mod search;
 
