@@ -5,6 +5,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod check;
 mod dependencies;
 mod fixtures;
@@ -26,6 +27,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Check the embedded data, or prepare real data
     PrepareData(prepare_data::PrepareDataArguments),
+    /// Measure speed and memory, and print one table
+    Bench(bench::BenchArguments),
     /// Draw the picture of a comparison
     Plot(plot::PlotArguments),
     /// Make the embedded shop, its teachers' trajectories and its tokenizer again
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::PrepareData(arguments) => prepare_data::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Fixtures(arguments) => fixtures::run(&arguments),
     }

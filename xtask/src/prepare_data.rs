@@ -1,11 +1,14 @@
 //! `cargo xtask prepare-data`: data in the form that the program runs on.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use eef_core::Split;
-use eef_webshop::{PrepareReport, PrepareRequest, PreparedData};
+use eef_webshop::{
+    PrepareProgress, PrepareReport, PrepareRequest, PreparedData, SplitRule, prepare,
+};
 
 use crate::process;
 
@@ -25,14 +28,27 @@ enum What {
 #[derive(Args)]
 struct WebshopArguments {
     /// The products: items_shuffle.json or items_shuffle_1000.json
-    #[arg(long)]
-    items: PathBuf,
+    #[arg(long, required_unless_present = "synthetic", requires = "instructions")]
+    items: Option<PathBuf>,
     /// Attributes and synthetic instructions: items_ins_v2.json or items_ins_v2_1000.json
-    #[arg(long)]
-    instructions: PathBuf,
+    #[arg(long, requires = "items")]
+    instructions: Option<PathBuf>,
+    /// Make up so many products instead, to measure with; all of WebShop's are 1180000
+    #[arg(long, value_name = "N", conflicts_with_all = ["items", "instructions"])]
+    synthetic: Option<u64>,
     /// Instructions that people wrote: items_human_ins.json
     #[arg(long)]
     human_goals: Option<PathBuf>,
+    /// AgentBoard's test.jsonl: these goals become the test tasks, and no other task shares a
+    /// product or an instruction with them
+    #[arg(long)]
+    agentboard_goals: Option<PathBuf>,
+    /// How goals become training, validation and test tasks
+    #[arg(long, value_enum, default_value_t = SplitName::LeakFree)]
+    split: SplitName,
+    /// human_goals.json: gives the paper's ids to goals over a part of the products
+    #[arg(long)]
+    goal_order: Option<PathBuf>,
     /// Prices in dollars by asin, to pin what the original draws anew in every process
     #[arg(long)]
     prices: Option<PathBuf>,
@@ -52,8 +68,19 @@ struct WebshopArguments {
     #[arg(long, default_value_t = 8)]
     max_goals_per_product: usize,
     /// Goals per split at most
-    #[arg(long)]
-    max_goals_per_split: Option<usize>,
+    #[arg(long, default_value_t = 10_000)]
+    max_goals_per_split: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SplitName {
+    /// Splits share neither goal products nor instructions
+    LeakFree,
+    /// The paper's, by its ids: its test goals are among its training goals
+    Paper,
+    /// The paper's, with every fourth training goal only
+    #[value(name = "paper-3k")]
+    Paper3k,
 }
 
 /// Runs the command.
@@ -76,7 +103,7 @@ fn embedded() -> anyhow::Result<()> {
         say(&format!("  {n_goals} {split} tasks"));
     }
     let shop = data.into_shop().context("cannot index the embedded catalogue")?;
-    say(&format!("  search index built over {} products", shop.catalog().products().len()));
+    say(&format!("  search index built over {} products", shop.catalog().len()));
     for (what, path) in [
         ("trajectories of scripted-strong", "experts/scripted-strong.jsonl"),
         ("trajectories of scripted-weak", "experts/scripted-weak.jsonl"),
@@ -103,53 +130,96 @@ fn embedded() -> anyhow::Result<()> {
 }
 
 fn webshop(arguments: &WebshopArguments) -> anyhow::Result<()> {
-    let mut request = PrepareRequest::new(&arguments.items, &arguments.instructions);
+    let mut request = match (&arguments.items, &arguments.instructions, arguments.synthetic) {
+        (Some(items), Some(instructions), _) => PrepareRequest::new(items, instructions),
+        (_, _, Some(n_products)) => PrepareRequest::synthetic(n_products),
+        _ => bail!("give --items and --instructions, or --synthetic"),
+    };
     request.name = environment_name(&arguments.out)?;
     request.human_goals.clone_from(&arguments.human_goals);
+    request.agentboard_goals.clone_from(&arguments.agentboard_goals);
+    request.goal_order.clone_from(&arguments.goal_order);
     request.prices.clone_from(&arguments.prices);
     request.nouns.clone_from(&arguments.nouns);
-    request.notice = arguments.notice.clone().or_else(|| licence_beside(&arguments.items));
+    let licence = arguments.items.as_ref().and_then(|items| licence_beside(items));
+    request.notice = arguments.notice.clone().or(licence);
     request.seed = arguments.seed;
     request.max_goals_per_product = arguments.max_goals_per_product;
-    if let Some(n_goals) = arguments.max_goals_per_split {
-        request.max_goals_per_split = n_goals;
-    }
-    let (data, report) = PreparedData::prepare(&request)?;
+    request.split = match (arguments.split, SplitRule::default()) {
+        (SplitName::LeakFree, SplitRule::LeakFree { validation_fraction, test_fraction, .. }) => {
+            let max_goals_per_split = arguments.max_goals_per_split;
+            SplitRule::LeakFree { validation_fraction, test_fraction, max_goals_per_split }
+        }
+        (name, _) => SplitRule::Paper { every_fourth: name == SplitName::Paper3k },
+    };
+    let start = Instant::now();
+    let mut progress = Progress { shown: start };
+    let report = prepare(&request, &arguments.out, &mut |step| progress.show(step))?;
+    say_report(&report);
     for split in Split::ALL {
         if report.n_goals.get(&split).copied().unwrap_or(0) == 0 {
-            bail!(
-                "no {split} task is left: the products have too few instructions; check that \
-                 {} belongs to {}",
-                arguments.instructions.display(),
-                arguments.items.display(),
-            );
+            say(&format!(
+                "Note: there is no {split} task: the products have too few instructions, or \
+                 other files belong to them"
+            ));
         }
     }
-    let changed = data.write(&arguments.out)?;
-    say_report(&report);
-    let done = if changed { "written" } else { "was up to date" };
-    say(&format!("{} {done}", arguments.out.display()));
+    let done = if report.changed { "written" } else { "was up to date" };
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!("{} {done} in {seconds:.1} s", arguments.out.display()));
     Ok(())
+}
+
+/// Says how far a long preparation has come, every two seconds.
+struct Progress {
+    shown: Instant,
+}
+
+impl Progress {
+    fn show(&mut self, step: PrepareProgress) {
+        if self.shown.elapsed() < Duration::from_secs(2) {
+            return;
+        }
+        self.shown = Instant::now();
+        tell(&match step {
+            PrepareProgress::Reading => "reading what is said about the products".to_owned(),
+            PrepareProgress::Records(n) => format!("{n} records taken in"),
+            PrepareProgress::Indexing(n) => format!("writing the search index of {n} products"),
+            PrepareProgress::Goals => "making goals".to_owned(),
+        });
+    }
 }
 
 fn say_report(report: &PrepareReport) {
     let load = &report.load;
-    say(&format!("{} products of {} records", report.n_products, load.n_records));
-    if load.n_repeated > 0 {
-        say(&format!("  {} left out: their asin came before", load.n_repeated));
-    }
-    if load.n_bad_asin > 0 {
-        say(&format!("  {} left out: their asin is no product number", load.n_bad_asin));
-    }
-    if !load.bad_prices.is_empty() {
-        say(&format!("  {} left out: no price can be read", load.bad_prices.len()));
+    say(&format!("{} products of {} records", load.n_products, load.n_records));
+    for (reason, skipped) in &load.skipped {
+        say(&format!("  {} left out: {reason}", skipped.n_records));
+        for example in &skipped.examples {
+            say(&format!("    {example}"));
+        }
     }
     say(&format!(
-        "{} goals that people wrote, {} synthetic ones",
-        report.n_human_goals, report.n_synthetic_goals
+        "{} goals that people wrote, {} synthetic ones, {} of AgentBoard",
+        report.n_human_goals, report.n_synthetic_goals, report.n_agentboard_goals
     ));
+    if report.n_without_product > 0 {
+        let n = report.n_without_product;
+        say(&format!("  {n} of AgentBoard's left out: their products are not among these"));
+    }
+    if report.n_shared > 0 {
+        let n = report.n_shared;
+        say(&format!("  {n} left out: they share a product or an instruction with a test task"));
+    }
     for (split, n_goals) in &report.n_goals {
         say(&format!("  {n_goals} {split} tasks"));
+    }
+    if report.n_leaks > 0 {
+        say(&format!(
+            "LEAK: {} test tasks share a product or an instruction with a training task, as in \
+             the paper; a result on them is no measure of generalisation",
+            report.n_leaks
+        ));
     }
 }
 
@@ -171,6 +241,11 @@ fn licence_beside(items: &Path) -> Option<PathBuf> {
         .collect();
     found.sort();
     found.into_iter().next()
+}
+
+#[expect(clippy::print_stderr, reason = "progress is for people")]
+fn tell(line: &str) {
+    eprintln!("{line}");
 }
 
 #[expect(clippy::print_stdout, reason = "a command's output")]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
 use eef_core::{Env, Seed, Split, TaskId};
-use eef_webshop::{PrepareRequest, PreparedData, RandomWalk, WebShop};
+use eef_webshop::{PrepareRequest, RandomWalk, WebShop, prepare};
 
 fn shop() -> Arc<WebShop> {
     let Some(shared) = std::env::var_os("EEF_SHARED") else {
@@ -22,30 +22,21 @@ fn shop() -> Arc<WebShop> {
         data.join("items_ins_v2_1000.json"),
     );
     request.nouns = Some(data.join("title_nouns.en_core_web_sm-3.6.0.json"));
-    let (data, _) = PreparedData::prepare(&request).expect("the shared products");
-    Arc::new(data.into_shop().expect("a shop"))
+    let folder = tempfile::tempdir().expect("a folder");
+    prepare(&request, folder.path(), &mut |_| {}).expect("the shared products");
+    WebShop::open(folder.path()).expect("a shop")
 }
 
 /// What random visitors said, 20 replies each at most.
 fn replies(shop: &Arc<WebShop>) -> Vec<(TaskId, Vec<String>)> {
     let mut shopper = shop.shopper();
     let n_tasks = shop.goals(Split::Train).len().min(500) as u32;
-    let walk = |i| {
+    let visit = |i| {
         let task = TaskId::new(shop.name(), Split::Train, i);
-        let opening = shopper.reset(&task).expect("a task");
-        let mut walk = RandomWalk::new(&opening.instruction, Seed::new(i.into()));
-        let (mut observation, mut said) = (opening.observation, Vec::new());
-        while said.len() < 20 {
-            said.push(walk.reply(observation.as_str()));
-            let transition = shopper.step(&said[said.len() - 1]).expect("a step");
-            if transition.terminated {
-                break;
-            }
-            observation = transition.observation;
-        }
-        (task, said)
+        let said = RandomWalk::visit(&mut shopper, &task, Seed::new(i.into()), 20);
+        (task, said.expect("a task"))
     };
-    (0..n_tasks).map(walk).collect()
+    (0..n_tasks).map(visit).collect()
 }
 
 fn benches(criterion: &mut Criterion) {

@@ -164,8 +164,8 @@ impl Browser {
     pub(crate) fn url(&self, floor: &Floor) -> String {
         let (number, page) = (self.number, self.page);
         let words = self.keywords.join("+");
-        let product = self.product.map(|product| &floor.catalog.products()[product as usize]);
-        let asin = product.map_or("", |product| product.asin.as_str());
+        let product = self.product.map(|product| floor.catalog.listing(product as usize));
+        let asin = product.map_or("", |product| product.asin);
         match self.place {
             Place::Index => format!("{BASE}/{number}"),
             Place::Results => format!("{BASE}/search_results/{number}/{words}/{page}"),
@@ -221,12 +221,11 @@ impl Browser {
     }
 
     fn nodes<'a>(&self, floor: &'a Floor, instruction: &'a str) -> Vec<Node<'a>> {
-        let products = floor.catalog.products();
-        let product = self.product.map(|product| &products[product as usize]);
+        let product = self.product.map(|product| floor.catalog.product(product as usize));
         let mut nodes = Vec::new();
         let mut add = |kind: Kind<'a>, text: Cow<'a, str>| nodes.extend(node(kind, text));
         if let Place::Done(reward) = self.place {
-            for text in done_texts(product, &self.chosen, reward) {
+            for text in done_texts(product.as_ref(), &self.chosen, reward) {
                 add(Kind::Plain, text);
             }
             return nodes;
@@ -250,10 +249,10 @@ impl Browser {
             add(Kind::Button, "Next >".into());
             let before = self.page.saturating_sub(1).saturating_mul(PAGE_SIZE);
             for place in self.found.iter().skip(before).take(PAGE_SIZE) {
-                let product = &products[*place as usize];
-                add(Kind::Product(*place), product.asin.as_str().into());
-                add(Kind::Plain, product.title.as_str().into());
-                add(Kind::Plain, product.price_tag.as_str().into());
+                let product = floor.catalog.listing(*place as usize);
+                add(Kind::Product(*place), product.asin.into());
+                add(Kind::Plain, product.title.into());
+                add(Kind::Plain, product.price_tag.into());
             }
             return nodes;
         }
@@ -261,7 +260,7 @@ impl Browser {
         let Some(product) = product else { return nodes };
         match self.place {
             Place::Sub(SubPage::Description) => {
-                add(Kind::Plain, product.description.as_str().into());
+                add(Kind::Plain, product.description.into());
             }
             Place::Sub(SubPage::Features) => {
                 for point in &product.bullet_points {
@@ -271,12 +270,12 @@ impl Browser {
             Place::Sub(SubPage::Reviews | SubPage::Attributes) => {}
             _ => {
                 for option in &product.options {
-                    add(Kind::Plain, option.name.as_str().into());
+                    add(Kind::Plain, option.name.into());
                     for value in &option.values {
-                        add(Kind::Value(&option.name), value.as_str().into());
+                        add(Kind::Value(option.name), (*value).into());
                     }
                 }
-                add(Kind::Plain, product.title.as_str().into());
+                add(Kind::Plain, product.title.into());
                 add(Kind::Plain, format!("Price: {}", product.price_tag).into());
                 add(Kind::Plain, "Rating: N.A.".into());
                 for button in ["Description", "Features", "Reviews", "Buy Now"] {
@@ -345,7 +344,7 @@ fn node<'a>(kind: Kind<'a>, text: Cow<'a, str>) -> Option<Node<'a>> {
 
 /// The texts of the last page. The simulated server leaves out most of what it names.
 fn done_texts<'a>(
-    product: Option<&'a Product>,
+    product: Option<&Product<'a>>,
     chosen: &[(String, String)],
     reward: f64,
 ) -> Vec<Cow<'a, str>> {
@@ -363,7 +362,7 @@ fn done_texts<'a>(
     ]
     .map(Cow::from)
     .to_vec();
-    texts.push(product.map_or("", |product| product.asin.as_str()).into());
+    texts.push(product.map_or("", |product| product.asin).into());
     texts.extend(["options".into(), format!("{{{}}}", options.join(", ")).into()]);
     for name in ["attrs", "category", "query", "product category"] {
         texts.extend([name.into(), "None".into()]);

@@ -78,6 +78,12 @@ pub enum WebShopError {
         /// Which one.
         value: String,
     },
+    /// The paper's splits cannot be made of these files.
+    #[error("the paper's splits cannot be made: {message}")]
+    PaperSplit {
+        /// Why, and what would mend it.
+        message: String,
+    },
     /// A folder lacks a file that is needed.
     #[error("{} holds no file named {expected}", directory.display())]
     MissingData {
@@ -107,6 +113,14 @@ pub enum WebShopError {
         found: u32,
         /// Ours.
         expected: u32,
+    },
+    /// A catalogue or search index is not of its form.
+    #[error("{} is damaged: {message}: prepare it again", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        message: &'static str,
     },
     /// A prepared file is not the one that the manifest describes.
     #[error("{} has changed since it was prepared (expected hash {expected}, found {found}): prepare it again", path.display())]

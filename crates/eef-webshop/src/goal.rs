@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use eef_core::{Rng, Seed};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::catalog::{Catalog, Product};
 use crate::error::WebShopError;
-use crate::raw::{Annotations, HumanInstructions};
+use crate::raw::{Annotation, Annotations, HumanInstructions};
 
 /// A price limit that no product reaches: the goal names none.
 pub const NO_PRICE_LIMIT: f64 = 1_000_000.0;
@@ -36,6 +37,10 @@ pub struct Goal {
     pub goal_options: GoalOptions,
     /// How likely the original draws it.
     pub weight: f64,
+    /// The nouns of that product's title; where there are none they are estimated. A shop takes
+    /// them from its catalogue.
+    #[serde(skip)]
+    pub nouns: Option<Vec<String>>,
 }
 
 /// The option values that a goal asks for.
@@ -72,18 +77,19 @@ impl GoalOptions {
 
 impl Goal {
     /// A goal for a product, without options, price limit and weight.
-    pub fn for_product(product: &Product, instruction: impl Into<String>) -> Self {
+    pub fn for_product(product: &Product<'_>, instruction: impl Into<String>) -> Self {
         Self {
-            asin: product.asin.clone(),
-            category: product.category.clone(),
-            query: product.query.clone(),
-            name: product.title.clone(),
-            product_category: product.product_category.clone(),
+            asin: product.asin.to_owned(),
+            category: product.category.to_owned(),
+            query: product.query.to_owned(),
+            name: product.title.to_owned(),
+            product_category: product.product_category.to_owned(),
             instruction_text: instruction.into(),
-            attributes: product.attributes.clone(),
+            attributes: product.attributes.iter().map(|&text| text.to_owned()).collect(),
             price_upper: NO_PRICE_LIMIT,
             goal_options: GoalOptions::Values(Vec::new()),
             weight: 1.0,
+            nouns: None,
         }
     }
 
@@ -123,10 +129,18 @@ impl Goal {
                 price_upper: info.price_upper,
                 goal_options: info.product_options,
                 weight: info.weight,
+                nouns: None,
             })
         };
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         lines.map(read).collect()
+    }
+
+    /// Takes the nouns of its title from the catalogue.
+    pub(crate) fn with_nouns_of(mut self, catalog: &Catalog) -> Self {
+        let product = catalog.get(&self.asin);
+        self.nouns = product.and_then(|product| owned(product.nouns.as_deref())).or(self.nouns);
+        self
     }
 
     /// Checks what rewards rely on.
@@ -152,14 +166,14 @@ impl Goal {
 pub fn human_goals(catalog: &Catalog, instructions: &HumanInstructions, seed: Seed) -> Vec<Goal> {
     let mut goals = Vec::new();
     for product in catalog.products() {
-        let mut rng = seed.derive("human price limit", 0).derive(&product.asin, 0).rng();
-        for human in instructions.get(&product.asin).into_iter().flatten() {
+        let mut rng = seed.derive("human price limit", 0).derive(product.asin, 0).rng();
+        for human in instructions.get(product.asin).into_iter().flatten() {
             if human.instruction_attributes.is_empty() {
                 continue;
             }
             let price_upper = draw_price_limit(product.price, &mut rng);
             let text = human.instruction.trim_matches('.');
-            let mut goal = Goal::for_product(product, with_price_limit(text, price_upper));
+            let mut goal = Goal::for_product(&product, with_price_limit(text, price_upper));
             goal.attributes.clone_from(&human.instruction_attributes);
             goal.price_upper = price_upper;
             goal.goal_options = GoalOptions::Values(human.instruction_options.clone());
@@ -179,42 +193,70 @@ pub fn synthetic_goals(
     max_per_product: usize,
     seed: Seed,
 ) -> Vec<Goal> {
+    let of =
+        |(place, product): (usize, Product<'_>)| Asked::of(place, annotations.get(product.asin)?);
+    let asked: Vec<Asked> = catalog.products().enumerate().filter_map(of).collect();
+    synthetic_goals_of(catalog, &asked, max_per_product, usize::MAX, seed)
+}
+
+/// What a synthetic instruction asks of a product.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The product's place in the catalogue.
+    place: usize,
+    text: String,
+    attributes: Vec<String>,
+}
+
+impl Asked {
+    /// Where an annotation has an instruction that asks for an attribute.
+    pub(crate) fn of(place: usize, annotation: &Annotation) -> Option<Self> {
+        let (text, attributes) =
+            (annotation.instruction.clone()?, annotation.instruction_attributes.clone()?);
+        (!attributes.is_empty()).then_some(Self { place, text, attributes })
+    }
+}
+
+/// The same from instructions in product order. Where there would be more than `n_wanted`, a
+/// seeded choice of the products goes without.
+pub(crate) fn synthetic_goals_of(
+    catalog: &Catalog,
+    asked: &[Asked],
+    max_per_product: usize,
+    n_wanted: usize,
+    seed: Seed,
+) -> Vec<Goal> {
     let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut n_combinations = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let product = catalog.product(asked.place);
+        let n = product.options.iter().try_fold(1_usize, |n, o| n.checked_mul(o.values.len()));
+        n_combinations.push(n.unwrap_or(0));
+        for attribute in &asked.attributes {
+            *counts.entry(attribute).or_default() += n.unwrap_or(0) as f64;
+        }
+    }
     let mut goals = Vec::new();
-    for product in catalog.products() {
-        let Some(annotation) = annotations.get(&product.asin) else {
-            continue;
-        };
-        let (Some(text), Some(attributes)) =
-            (&annotation.instruction, &annotation.instruction_attributes)
-        else {
-            continue;
-        };
-        if attributes.is_empty() {
-            continue;
-        }
+    for number in chosen_products(&n_combinations, max_per_product, n_wanted, seed) {
+        let Asked { place, text, attributes } = &asked[number];
+        let product = catalog.product(*place);
         let mut options: Vec<_> = product.options.iter().collect();
-        options.sort_by(|a, b| a.name.cmp(&b.name));
-        let n_combinations =
-            options.iter().try_fold(1_usize, |n, o| n.checked_mul(o.values.len())).unwrap_or(0);
-        for attribute in attributes {
-            *counts.entry(attribute).or_default() += n_combinations as f64;
-        }
-        let rng = &mut seed.derive("synthetic price limit", 0).derive(&product.asin, 0).rng();
+        options.sort_by_key(|option| option.name);
+        let rng = &mut seed.derive("synthetic price limit", 0).derive(product.asin, 0).rng();
         let price_upper = draw_price_limit(product.price, rng);
-        for number in choose(n_combinations, max_per_product, rng) {
+        for number in choose(n_combinations[number], max_per_product, rng) {
             let mut rest = number;
             let mut chosen = Vec::with_capacity(options.len());
             for option in options.iter().rev() {
-                let value = &option.values[rest % option.values.len()];
+                let value = option.values[rest % option.values.len()];
                 rest /= option.values.len();
-                chosen.push((option.name.clone(), value.clone()));
+                chosen.push((option.name.to_owned(), value.to_owned()));
             }
             chosen.reverse();
             let listed: Vec<_> = chosen.iter().map(|(n, v)| format!("{n}: {v}")).collect();
             let with = if listed.is_empty() { "" } else { " with " };
             let text = format!("{text}{with}{}", listed.join(", and "));
-            let mut goal = Goal::for_product(product, with_price_limit(&text, price_upper));
+            let mut goal = Goal::for_product(&product, with_price_limit(&text, price_upper));
             goal.attributes.clone_from(attributes);
             goal.price_upper = price_upper;
             goal.goal_options = GoalOptions::Named(chosen);
@@ -226,6 +268,41 @@ pub fn synthetic_goals(
         goal.weight = weights.map(|n| 1.0 / n).sum::<f64>() / goal.attributes.len() as f64;
     }
     goals
+}
+
+/// Which products get goals, in rising order, so that there are no more than wanted.
+fn chosen_products(
+    n_combinations: &[usize],
+    max_per_product: usize,
+    n_wanted: usize,
+    seed: Seed,
+) -> Vec<usize> {
+    let n_goals = |number: &usize| n_combinations[*number].min(max_per_product);
+    let mut numbers: Vec<usize> = (0..n_combinations.len()).collect();
+    if numbers.iter().map(n_goals).sum::<usize>() > n_wanted {
+        seed.derive("products with goals", 0).rng().shuffle(&mut numbers);
+        let mut n_left = n_wanted;
+        numbers.retain(|number| {
+            let fits = n_goals(number) <= n_left;
+            n_left -= if fits { n_goals(number) } else { 0 };
+            fits
+        });
+        numbers.sort_unstable();
+    }
+    numbers
+}
+
+/// Reads AgentBoard's goals.
+pub(crate) fn goals_of(path: &Path, text: &str) -> Result<Vec<Goal>, WebShopError> {
+    Goal::from_agentboard(text).map_err(|(line, error)| WebShopError::Record {
+        path: path.to_owned(),
+        record: line.to_string(),
+        message: error.to_string(),
+    })
+}
+
+fn owned(texts: Option<&[&str]>) -> Option<Vec<String>> {
+    texts.map(|texts| texts.iter().map(|&text| text.to_owned()).collect())
 }
 
 /// `n` numbers below `total` in rising order; all of them where there are no more.

@@ -31,6 +31,7 @@
 mod action;
 mod browser;
 pub mod browsing;
+mod bytes;
 mod catalog;
 mod error;
 mod goal;
@@ -39,6 +40,7 @@ mod prepared;
 mod price;
 mod progress;
 mod python;
+mod python_random;
 mod quirks;
 mod random_walk;
 pub mod raw;
@@ -55,10 +57,13 @@ mod visit;
 
 pub use action::{AgentAction, BoardAction, TextAction};
 pub use browser::AvailableActions;
-pub use catalog::{Catalog, LoadReport, Product, ProductOption};
+pub use catalog::{Catalog, Listing, LoadReport, Product, ProductOption, Reason, Skipped};
 pub use error::WebShopError;
 pub use goal::{Goal, GoalOptions, NO_PRICE_LIMIT, human_goals, synthetic_goals, with_price_limit};
-pub use prepared::{FORMAT_VERSION, Parts, PrepareReport, PrepareRequest, PreparedData};
+pub use prepared::{
+    FORMAT_VERSION, Parts, PrepareProgress, PrepareReport, PrepareRequest, PreparedData,
+    ProductSource, SplitRule, prepare,
+};
 pub use random_walk::RandomWalk;
 pub use reward::{RewardDetail, normalize_color, reward, token_set_ratio};
 pub use search::{Hit, MAX_HITS, SearchIndex, analyze, indexed_text};

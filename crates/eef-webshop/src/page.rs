@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::catalog::Product;
+use crate::catalog::{Listing, Product};
 
 /// Products on one page of results.
 pub const PAGE_SIZE: usize = 3;
@@ -75,7 +75,7 @@ pub fn web_page(body: &str) -> String {
 }
 
 /// The body of a page of results: the number of the page and at most three products.
-pub fn results_page<'a>(number: i64, products: impl IntoIterator<Item = &'a Product>) -> String {
+pub fn results_page<'a>(number: i64, products: impl IntoIterator<Item = Listing<'a>>) -> String {
     let mut body = format!("\n[Back to Search] \nPage {number} (Total results: 15) ");
     if number > 1 {
         body.push_str("\n[< Prev] ");
@@ -93,7 +93,7 @@ pub fn results_page<'a>(number: i64, products: impl IntoIterator<Item = &'a Prod
 }
 
 /// The body of a product's page; `is_chosen` tells which values stand in double brackets.
-pub fn item_page(product: &Product, is_chosen: impl Fn(&str) -> bool) -> String {
+pub fn item_page(product: &Product<'_>, is_chosen: impl Fn(&str) -> bool) -> String {
     let mut body = String::from("\n[Back to Search] \n[< Prev] ");
     for option in &product.options {
         let _ = write!(body, "\n{} ", option.name);
@@ -114,7 +114,7 @@ pub fn item_page(product: &Product, is_chosen: impl Fn(&str) -> bool) -> String 
 }
 
 /// The body of a page of a product's details.
-pub fn sub_page(product: &Product, page: SubPage) -> String {
+pub fn sub_page(product: &Product<'_>, page: SubPage) -> String {
     let mut body = String::from("\n[Back to Search] \n[< Prev] ");
     let mut line = |lead: &str, text: &str| {
         let is_blank = text.replace("\\n", "").chars().all(|c| matches!(c, '\n' | ' '));
@@ -123,15 +123,15 @@ pub fn sub_page(product: &Product, page: SubPage) -> String {
         }
     };
     match page {
-        SubPage::Description => line("", &product.description),
+        SubPage::Description => line("", product.description),
         SubPage::Features => product.bullet_points.iter().for_each(|point| line(" ", point)),
         SubPage::Reviews => {}
         SubPage::Attributes => {
             product.attributes.iter().for_each(|attribute| line(" ", attribute));
-            line("", &product.category);
-            line("", &product.query);
+            line("", product.category);
+            line("", product.query);
             // The original's template is indented here, and the indentation is shown.
-            line(&format!("\n{}", " ".repeat(28)), &product.product_category);
+            line(&format!("\n{}", " ".repeat(28)), product.product_category);
         }
     }
     body

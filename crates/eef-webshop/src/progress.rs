@@ -2,7 +2,6 @@
 
 use crate::catalog::Product;
 use crate::goal::Goal;
-use crate::raw::NounTable;
 use crate::reward::{best_reward, last_reward};
 use crate::variant::Fidelity;
 
@@ -26,26 +25,19 @@ impl Progress {
     /// A page of results was shown.
     pub(crate) fn see_results<'a>(
         &mut self,
-        products: impl Iterator<Item = &'a Product>,
+        products: impl Iterator<Item = Product<'a>>,
         goal: &Goal,
-        table: &NounTable,
     ) {
-        let rewards = products.map(|product| best_reward(goal, product, table));
+        let rewards = products.map(|product| best_reward(goal, &product));
         self.results = rewards.fold(self.results, f64::max);
         self.raise(0.0);
     }
 
     /// A product's page, or one of its details, was shown.
-    pub(crate) fn see_item(
-        &mut self,
-        product: &Product,
-        goal: &Goal,
-        table: &NounTable,
-        fidelity: Fidelity,
-    ) {
+    pub(crate) fn see_item(&mut self, product: &Product<'_>, goal: &Goal, fidelity: Fidelity) {
         let reward = match fidelity {
-            Fidelity::Sane => best_reward(goal, product, table),
-            Fidelity::Original => last_reward(goal, product, table),
+            Fidelity::Sane => best_reward(goal, product),
+            Fidelity::Original => last_reward(goal, product),
         };
         self.items = self.items.max(reward);
         self.raise(0.0);

@@ -1,28 +1,20 @@
 //! A visitor without a plan, to measure speed with and to look for surprises.
 
-use eef_core::{Rng, Seed};
+use eef_core::{Env, EnvError, Opening, Rng, Seed, TaskId};
 
 use crate::AgentAction;
 
 /// Searches for words of its instruction and presses whatever button the page shows, at random.
 ///
 /// ```
-/// use eef_core::{Env, Seed, Split, TaskId};
+/// use eef_core::{Seed, Split, TaskId};
 /// use eef_webshop::{RandomWalk, WebShop};
 ///
 /// let shop = WebShop::sample()?;
-/// let mut shopper = shop.shopper();
-/// let opening = shopper.reset(&TaskId::new(shop.name(), Split::Test, 0))?;
-/// let mut walk = RandomWalk::new(&opening.instruction, Seed::new(1));
-/// let mut observation = opening.observation;
-/// for _ in 0..20 {
-///     let transition = shopper.step(&walk.reply(observation.as_str()))?;
-///     if transition.terminated {
-///         break;
-///     }
-///     observation = transition.observation;
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let task = TaskId::new(shop.name(), Split::Test, 0);
+/// let replies = RandomWalk::visit(&mut shop.shopper(), &task, Seed::new(1), 20)?;
+/// assert!(replies[0].starts_with("search["));
+/// # Ok::<(), eef_core::EnvError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct RandomWalk {
@@ -37,6 +29,30 @@ impl RandomWalk {
     pub fn new(instruction: &str, seed: Seed) -> Self {
         let words = instruction.split_whitespace().map(str::to_owned).collect();
         Self { words, rng: seed.rng(), buttons: Vec::new() }
+    }
+
+    /// What a visitor says in one visit, at most so many times.
+    ///
+    /// # Errors
+    /// [`EnvError`] of a task that the shop does not have.
+    pub fn visit(
+        shopper: &mut impl Env,
+        task: &TaskId,
+        seed: Seed,
+        n_replies: usize,
+    ) -> Result<Vec<String>, EnvError> {
+        let Opening { instruction, mut observation } = shopper.reset(task)?;
+        let (mut walk, mut said) = (Self::new(&instruction, seed), Vec::new());
+        while said.len() < n_replies {
+            let reply = walk.reply(observation.as_str());
+            let seen = shopper.step(&reply)?;
+            said.push(reply);
+            if seen.terminated {
+                break;
+            }
+            observation = seen.observation;
+        }
+        Ok(said)
     }
 
     /// The next AgentLite action after this observation.

@@ -28,13 +28,14 @@ impl WebShop {
         let items: Vec<_> = json!("items.json");
         let annotations = json!("instructions.json");
         let seed = Seed::new(0);
-        let (catalog, _) = Catalog::new(&items, &annotations, &Prices::new(), seed);
+        let (catalog, _) =
+            Catalog::new(&items, &annotations, &NounTable::new(), &Prices::new(), seed);
         let test = human_goals(&catalog, &json!("human_goals.json"), seed);
         let train = synthetic_goals(&catalog, &annotations, 2, seed);
         let goals = test
             .into_iter()
             .map(|goal| (Split::Test, goal))
             .chain(train.into_iter().map(|goal| (Split::Train, goal)));
-        Self::new("webshop-sample", catalog, goals, NounTable::new()).map(Arc::new)
+        Self::new("webshop-sample", catalog, goals).map(Arc::new)
     }
 }

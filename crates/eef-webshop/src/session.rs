@@ -117,20 +117,20 @@ impl Floor {
     /// The original draws random products anew each time; here they are always the same.
     pub(crate) fn find(&self, keywords: &[String]) -> Option<Vec<u32>> {
         let (first, rest) = keywords.split_first()?;
-        let all = || self.catalog.products().iter().zip(0_u32..);
-        let with = |fits: &dyn Fn(&Product) -> bool| {
+        let all = || self.catalog.products().zip(0_u32..);
+        let with = |fits: &dyn Fn(&Product<'_>) -> bool| {
             all().filter(|(product, _)| fits(product)).map(|(_, place)| place).collect()
         };
         Some(match first.as_str() {
             "<r>" => {
-                let mut places: Vec<u32> = all().map(|(_, place)| place).collect();
+                let mut places: Vec<u32> = (0..self.catalog.len() as u32).collect();
                 Seed::new(0).derive("random products", 0).rng().shuffle(&mut places);
                 places.truncate(MAX_HITS);
                 places
             }
             "<a>" => {
                 let attribute = rest.join(" ");
-                with(&|product| product.attributes.iter().any(|a| a == attribute.trim()))
+                with(&|product| product.attributes.contains(&attribute.trim()))
             }
             "<c>" => {
                 let category = rest.first()?.trim();
@@ -257,16 +257,15 @@ impl Session {
     }
 
     fn listed_product(&self, floor: &Floor, asin: &str) -> Option<u32> {
-        let products = floor.catalog.products();
         let mut listed = self.found[self.listed.clone()].iter().copied();
-        listed.find(|product| products[*product as usize].asin == asin)
+        listed.find(|product| floor.catalog.listing(*product as usize).asin == asin)
     }
 
     fn choose(&mut self, floor: &Floor, value: &str) -> Result<String, Refusal> {
-        let product = self.options_of.map(|p| &floor.catalog.products()[p as usize]);
+        let product = self.options_of.map(|p| floor.catalog.product(p as usize));
         let product = product.ok_or(Refusal::NoOptions)?;
         let Some(name) = product.option_of(value) else {
-            return Err(Refusal::NotAnOption(option_types(product)));
+            return Err(Refusal::NotAnOption(option_types(&product)));
         };
         let chosen = Arc::make_mut(&mut self.chosen);
         match chosen.iter_mut().find(|(other, _)| other == name) {
@@ -318,7 +317,7 @@ impl Session {
     }
 
     fn body(&mut self, floor: &Floor) -> String {
-        let products = floor.catalog.products();
+        let product_at = |place: u32| floor.catalog.product(place as usize);
         match (self.place, self.product) {
             (Place::End, _) => self.last_page.to_owned(),
             (Place::Initial, _) | (Place::Item | Place::Sub(_), None) => {
@@ -330,12 +329,13 @@ impl Session {
                 if floor.fidelity == Fidelity::Sane || !shown.is_empty() {
                     self.listed = shown.clone();
                 }
-                let shown = self.found[shown].iter().map(|place| &products[*place as usize]);
+                let shown =
+                    self.found[shown].iter().map(|place| floor.catalog.listing(*place as usize));
                 page::results_page(self.page_number, shown)
             }
             (Place::Item, Some(product)) => {
                 self.seen = Seen::Product(product);
-                let item = &products[product as usize];
+                let item = &product_at(product);
                 if !item.options.is_empty() {
                     self.options_of = Some(product);
                 } else if floor.fidelity == Fidelity::Sane {
@@ -352,18 +352,18 @@ impl Session {
             }
             (Place::Sub(sub), Some(product)) => {
                 self.seen = Seen::Product(product);
-                page::sub_page(&products[product as usize], sub)
+                page::sub_page(&product_at(product), sub)
             }
         }
     }
 }
 
 /// The values of a product's options with their names, as Python prints a dict.
-fn option_types(product: &Product) -> String {
+fn option_types(product: &Product<'_>) -> String {
     let mut seen: Vec<&str> = Vec::new();
     let mut out = String::new();
     for value in product.options.iter().flat_map(|option| &option.values) {
-        if !seen.contains(&value.as_str()) {
+        if !seen.contains(value) {
             seen.push(value);
             let name = product.option_of(value).unwrap_or_default();
             let comma = if out.is_empty() { "" } else { ", " };

@@ -10,7 +10,6 @@ use crate::browser::AvailableActions;
 use crate::catalog::Catalog;
 use crate::error::WebShopError;
 use crate::goal::Goal;
-use crate::raw::NounTable;
 use crate::reward::{RewardDetail, reward};
 use crate::search::SearchIndex;
 use crate::session::{Floor, Purchase};
@@ -25,7 +24,6 @@ use crate::visit::Visit;
 pub struct WebShop {
     name: Arc<str>,
     pub(crate) floor: Floor,
-    pub(crate) nouns: NounTable,
     goals: [Vec<Goal>; 3],
     max_turns: usize,
 }
@@ -40,21 +38,50 @@ impl WebShop {
         name: impl Into<Arc<str>>,
         catalog: Catalog,
         goals: impl IntoIterator<Item = (Split, Goal)>,
-        nouns: NounTable,
     ) -> Result<Self, WebShopError> {
-        if catalog.products().is_empty() {
+        let index = SearchIndex::new(&catalog);
+        Self::with_index(name, catalog, index, goals)
+    }
+
+    /// Opens a shop whose search index exists.
+    pub(crate) fn with_index(
+        name: impl Into<Arc<str>>,
+        catalog: Catalog,
+        index: SearchIndex,
+        goals: impl IntoIterator<Item = (Split, Goal)>,
+    ) -> Result<Self, WebShopError> {
+        if catalog.is_empty() {
             return Err(WebShopError::NoProducts { n_records: 0 });
         }
-        let mut by_split = [Vec::new(), Vec::new(), Vec::new()];
-        for (number, (split, goal)) in goals.into_iter().enumerate() {
-            goal.check(number, &catalog)?;
-            by_split[split as usize].push(goal);
-        }
-        let index = SearchIndex::new(&catalog);
         let (variant, fidelity) = (Variant::default(), Fidelity::default());
         let max_turns = variant.max_turns();
         let floor = Floor { catalog, index, variant, fidelity };
-        Ok(Self { name: name.into(), floor, nouns, goals: by_split, max_turns })
+        Self { name: name.into(), floor, goals: <[Vec<Goal>; 3]>::default(), max_turns }
+            .replace_goals(goals)
+    }
+
+    /// The same shop under another name and with other goals; catalogue and index are shared.
+    ///
+    /// # Errors
+    /// As [`WebShop::new`].
+    pub fn with_goals(
+        &self,
+        name: impl Into<Arc<str>>,
+        goals: impl IntoIterator<Item = (Split, Goal)>,
+    ) -> Result<Self, WebShopError> {
+        Self { name: name.into(), ..self.clone() }.replace_goals(goals)
+    }
+
+    fn replace_goals(
+        mut self,
+        goals: impl IntoIterator<Item = (Split, Goal)>,
+    ) -> Result<Self, WebShopError> {
+        self.goals = <[Vec<Goal>; 3]>::default();
+        for (number, (split, goal)) in goals.into_iter().enumerate() {
+            goal.check(number, &self.floor.catalog)?;
+            self.goals[split as usize].push(goal.with_nouns_of(&self.floor.catalog));
+        }
+        Ok(self)
     }
 
     /// The same shop as another program shows it, with that program's limit of turns.
@@ -107,9 +134,9 @@ impl WebShop {
 
     /// What a purchase earns for a goal.
     pub fn judge(&self, goal: &Goal, purchase: &Purchase) -> RewardDetail {
-        let product = &self.floor.catalog.products()[purchase.product];
+        let product = self.floor.catalog.product(purchase.product);
         let chosen: Vec<_> = purchase.options.iter().map(|(_, value)| value.as_str()).collect();
-        let mut detail = reward(goal, product, &chosen, product.price, &self.nouns);
+        let mut detail = reward(goal, &product, &chosen, product.price);
         if !purchase.is_valid {
             detail.reward = Reward::ZERO;
         }

@@ -201,17 +201,16 @@ fn agent_board(
 
 /// Takes what was just shown into the progress rate.
 fn see(shop: &WebShop, goal: &Goal, session: &Session, progress: &mut Progress) {
-    let products = shop.catalog().products();
+    let product_at = |place: u32| shop.catalog().product(place as usize);
     match session.seen() {
         Seen::Nothing => {}
         Seen::Results(range) => {
             let places = &session.found()[range.clone()];
-            let shown = places.iter().map(|place| &products[*place as usize]);
-            progress.see_results(shown, goal, &shop.nouns);
+            let shown = places.iter().map(|place| product_at(*place));
+            progress.see_results(shown, goal);
         }
         Seen::Product(product) => {
-            let product = &products[*product as usize];
-            progress.see_item(product, goal, &shop.nouns, shop.floor.fidelity);
+            progress.see_item(&product_at(*product), goal, shop.floor.fidelity);
         }
     }
 }

@@ -1,14 +1,10 @@
 //! Visits to the sample shop, and prepared directories.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eef_core::{Env, EnvError, Environment, Split, TaskId};
-use eef_webshop::{
-    AgentAction, PrepareRequest, PreparedData, Shopper, WebShop, WebShopError, page,
-};
+use eef_webshop::{AgentAction, Shopper, WebShop, page};
 use proptest::prelude::*;
 
 fn visit(shop: &Arc<WebShop>) -> Shopper {
@@ -195,75 +191,4 @@ proptest! {
             prop_assert_eq!(Ok(said.clone()), other.step(said.action.as_str()));
         }
     }
-}
-
-fn request() -> PrepareRequest {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
-    PrepareRequest {
-        human_goals: Some(sample.join("human_goals.json")),
-        max_goals_per_product: 2,
-        ..PrepareRequest::new(sample.join("items.json"), sample.join("instructions.json"))
-    }
-}
-
-/// A folder of its own for a test, emptied before and removed after.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[test]
-fn prepared_data_is_the_same_each_time_and_opens() {
-    let folder = Folder::new("prepared");
-    let (data, report) = PreparedData::prepare(&request()).unwrap();
-    assert_eq!((report.n_products, report.n_human_goals), (10, 2));
-    assert_eq!(data.goals().len(), report.n_human_goals + report.n_synthetic_goals);
-    assert!(data.write(&folder.0).unwrap());
-    let (again, _) = PreparedData::prepare(&request()).unwrap();
-    assert!(!again.write(&folder.0).unwrap(), "a second run changed something");
-    assert_eq!(PreparedData::read(&folder.0).unwrap(), data);
-    let shop = WebShop::open(&folder.0).unwrap();
-    let n_tasks: usize = Split::ALL.into_iter().map(|split| shop.goals(split).len()).sum();
-    assert_eq!(n_tasks, data.goals().len());
-    assert!(Split::ALL.into_iter().all(|split| !shop.goals(split).is_empty()));
-}
-
-#[test]
-fn what_is_wrong_with_a_file_is_said_with_its_name_and_record() {
-    let folder = Folder::new("broken");
-    let (data, _) = PreparedData::prepare(&request()).unwrap();
-    data.write(&folder.0).unwrap();
-    let goals = folder.0.join("goals.jsonl");
-    let text = fs::read_to_string(&goals).unwrap();
-    fs::write(&goals, &text[..text.len() / 2]).unwrap();
-    let error = WebShop::open(&folder.0).unwrap_err();
-    assert!(matches!(&error, WebShopError::Changed { path, .. } if *path == goals), "{error}");
-    fs::remove_file(&goals).unwrap();
-    let error = WebShop::open(&folder.0).unwrap_err();
-    assert!(matches!(&error, WebShopError::Read { path, .. } if *path == goals), "{error}");
-
-    let items = folder.0.join("raw.json");
-    let prepare = |text: &str| {
-        fs::write(&items, text).unwrap();
-        let request = PrepareRequest { items: items.clone(), ..request() };
-        PreparedData::prepare(&request).map(|_| ()).unwrap_err().to_string()
-    };
-    let message = prepare(r#"[{"asin":"B1","name":"Mug"},{"asin":"B2","name":7}]"#);
-    assert!(message.contains("raw.json: record 2: ") && message.contains("string"), "{message}");
-    let message = prepare(r#"[{"asin":"B1","name":"Mug""#);
-    assert!(message.contains("raw.json: expected a list of records: "), "{message}");
-    let message = prepare("[]");
-    assert!(message.contains("the catalogue is empty: 0 records"), "{message}");
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use eef_core::{ConversationId, Env, Message, Policy, Sampling, Seed, Split, TaskId, Turn};
 use eef_webshop::teacher::ScriptedTeacher;
-use eef_webshop::{PrepareRequest, PreparedData, Shopper};
+use eef_webshop::{PrepareRequest, Shopper, WebShop, prepare};
 
 fn plays(teacher: &mut ScriptedTeacher, shopper: &mut Shopper, task: &TaskId) -> f64 {
     let opening = shopper.reset(task).unwrap();
@@ -42,9 +42,9 @@ fn teachers_win_a_part_of_the_original_shops_tasks() {
         data.join("items_shuffle_1000.recovered.json"),
         data.join("items_ins_v2_1000.json"),
     );
-    let (data, _) = PreparedData::prepare(&request).unwrap();
-    let name = request.name;
-    let shop = std::sync::Arc::new(data.into_shop().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    prepare(&request, folder.path(), &mut |_| {}).unwrap();
+    let shop = WebShop::open(folder.path()).unwrap();
     let n_tasks = shop.goals(Split::Test).len() as u32;
     assert!(n_tasks > 100);
     for mut teacher in
@@ -53,7 +53,7 @@ fn teachers_win_a_part_of_the_original_shops_tasks() {
         let mut n_won = 0;
         let mut reward = 0.0;
         for index in 0..n_tasks {
-            let task = TaskId::new(name.as_str(), Split::Test, index);
+            let task = TaskId::new(shop.name(), Split::Test, index);
             let earned = plays(&mut teacher, &mut shop.shopper(), &task);
             reward += earned;
             n_won += u32::from(earned == 1.0);

@@ -34,11 +34,11 @@ fn goal() -> Goal {
 fn catalog() -> Catalog {
     let items: Vec<_> = serde_json::from_str(&sample("items.json")).unwrap();
     let annotations = serde_json::from_str(&sample("instructions.json")).unwrap();
-    Catalog::new(&items, &annotations, &Prices::new(), Seed::new(0)).0
+    Catalog::new(&items, &annotations, &NounTable::new(), &Prices::new(), Seed::new(0)).0
 }
 
 fn shop(variant: Variant) -> Arc<WebShop> {
-    let shop = WebShop::new("webshop", catalog(), [(Split::Test, goal())], NounTable::new());
+    let shop = WebShop::new("webshop", catalog(), [(Split::Test, goal())]);
     Arc::new(shop.unwrap().with_variant(variant).with_fidelity(Fidelity::Original))
 }
 
@@ -67,7 +67,7 @@ fn write_data(name: &str) -> PathBuf {
 fn recordings() -> Vec<(&'static str, Vec<Value>)> {
     let (catalog, goal) = (catalog(), goal());
     let product = catalog.get("B0MUG00004").unwrap();
-    let found = reward(&goal, product, &["red"], product.price, &NounTable::new());
+    let found = reward(&goal, &product, &["red"], product.price);
     let expected = json!({
         "reward": found.reward.get(), "r_type": found.type_factor,
         "title_score": found.title_score, "num_attr_matches": found.n_attributes,
@@ -79,8 +79,7 @@ fn recordings() -> Vec<(&'static str, Vec<Value>)> {
     });
     let query = "old mill mug";
     let hits = SearchIndex::new(&catalog).search(query);
-    let asins: Vec<_> =
-        hits.iter().map(|hit| &catalog.products()[hit.product as usize].asin).collect();
+    let asins: Vec<_> = hits.iter().map(|hit| catalog.listing(hit.product as usize).asin).collect();
     let scores: Vec<_> = hits.iter().map(|hit| hit.score).collect();
     let search =
         json!({ "query": query, "analyzed": analyze(query), "asins": asins, "scores": scores });

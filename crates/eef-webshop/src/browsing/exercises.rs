@@ -26,16 +26,18 @@ pub(super) struct Exercises {
 impl Exercises {
     /// Collects the words of a catalogue.
     pub(super) fn new(shop: &WebShop, seed: Seed) -> Self {
-        let products = || shop.catalog().products().iter();
+        let products = || shop.catalog().products();
         let title_words = products()
-            .flat_map(|product| product.title.split_whitespace().map(str::to_owned))
+            .flat_map(|product| product.title.split_whitespace())
+            .map(str::to_owned)
             .filter(|word| can_be_typed(word))
             .collect();
         let choices = products()
-            .flat_map(|product| &product.options)
+            .flat_map(|product| product.options)
             .map(|option| {
                 let values = option.values.iter().filter(|value| can_be_typed(value));
-                Choice { name: option.name.clone(), values: values.cloned().collect() }
+                let values = values.map(|value| (*value).to_owned()).collect();
+                Choice { name: option.name.to_owned(), values }
             })
             .filter(|choice| !choice.values.is_empty())
             .collect();

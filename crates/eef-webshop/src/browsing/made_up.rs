@@ -18,22 +18,21 @@ pub(super) fn goals(shop: &WebShop, n_goals: usize, seed: Seed) -> Vec<Goal> {
         .flat_map(|split| shop.goals(split))
         .map(|goal| goal.asin.as_str())
         .collect();
-    let products: Vec<&Product> = shop
+    let products: Vec<Product<'_>> = shop
         .catalog()
         .products()
-        .iter()
-        .filter(|product| !held_out.contains(product.asin.as_str()) && !product.title.is_empty())
+        .filter(|product| !held_out.contains(product.asin) && !product.title.is_empty())
         .collect();
     let mut rng = seed.derive("made-up goals", 0).rng();
     (0..n_goals)
-        .filter_map(|_| rng.choose(&products).copied().map(|product| goal(product, &mut rng)))
+        .filter_map(|_| rng.choose(&products).map(|product| goal(product, &mut rng)))
         .collect()
 }
 
 /// Asks for two to five words of the title in their order, maybe for the kind of product and for
 /// options, and for a price that the product has in half of the cases. In small letters, as real
 /// instructions are: the first thing that a reader of them has to do is to copy them.
-fn goal(product: &Product, rng: &mut Rng) -> Goal {
+fn goal(product: &Product<'_>, rng: &mut Rng) -> Goal {
     let title = product.title.to_lowercase();
     let words: Vec<&str> = title
         .split_whitespace()
@@ -47,7 +46,7 @@ fn goal(product: &Product, rng: &mut Rng) -> Goal {
     places.sort_unstable();
     let mut words: Vec<&str> = places.into_iter().map(|place| words[place]).collect();
     if rng.chance(0.5) && !product.query.is_empty() {
-        words.push(&product.query);
+        words.push(product.query);
     }
     let mut options = Vec::new();
     for option in &product.options {
@@ -62,6 +61,6 @@ fn goal(product: &Product, rng: &mut Rng) -> Goal {
     let mut goal = Goal::for_product(product, with_price_limit(&text, limit));
     goal.price_upper = limit;
     // Walks are not judged; a shop asks for goals that could be.
-    goal.attributes = vec![product.query.clone()];
+    goal.attributes = vec![product.query.to_owned()];
     goal
 }

@@ -6,7 +6,6 @@ use eef_core::{Env, Message, Opening, Rng, Seed, Split, TaskId};
 
 use super::{BrowsingConfig, notes};
 use crate::goal::Goal;
-use crate::raw::NounTable;
 use crate::synthetic::{Listing, World};
 use crate::teacher::page::Page;
 use crate::teacher::view::{BACK, BUY, NEXT, PREVIOUS, View};
@@ -41,8 +40,8 @@ impl Walks {
         seed: Seed,
     ) -> Result<Self, WebShopError> {
         let goals = goals.into_iter().map(|goal| (Split::Train, goal));
-        let browsed = WebShop::new(NAME, shop.catalog().clone(), goals, NounTable::new())?;
-        let titles = shop.catalog().products().iter().map(|product| &product.title);
+        let browsed = shop.with_goals(NAME, goals)?;
+        let titles = shop.catalog().products().map(|product| product.title);
         let queries = titles
             .map(|title| title.split_whitespace().take(4).collect::<Vec<_>>().join(" "))
             .filter(|query| !query.is_empty())

@@ -1,36 +1,95 @@
 //! Reading and writing the directory.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
 use eef_core::Split;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Parts, PreparedData};
+use crate::catalog::Catalog;
 use crate::error::WebShopError;
 use crate::goal::Goal;
+use crate::search::SearchIndex;
+use crate::shop::WebShop;
 
 /// The version of the directory's format.
 pub const FORMAT_VERSION: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
-const FILES: [&str; 6] =
-    ["items.json", "attributes.json", "prices.json", "goals.jsonl", "nouns.json", "NOTICE.md"];
+pub(super) const PRODUCTS: &str = "products.bin";
+pub(super) const SEARCH: &str = "search.bin";
+pub(super) const GOALS: &str = "goals.jsonl";
+pub(super) const PRICES: &str = "prices.json";
+pub(super) const NOTICE: &str = "NOTICE.md";
+/// The files of [`PreparedData`].
+const TEXTS: [&str; 6] = ["items.json", "attributes.json", PRICES, GOALS, "nouns.json", NOTICE];
+
+/// Larger files are not hashed when a shop is opened.
+const MAX_HASHED: u64 = 64 << 20;
 
 #[derive(Serialize, Deserialize)]
-struct Manifest {
-    format_version: u32,
-    name: String,
-    seed: u64,
-    n_products: usize,
-    n_goals: BTreeMap<String, usize>,
+pub(super) struct Manifest {
+    pub(super) format_version: u32,
+    pub(super) name: String,
+    pub(super) seed: u64,
+    pub(super) n_products: usize,
+    pub(super) n_goals: BTreeMap<String, usize>,
+    /// How it was made, beyond the seed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) settings: BTreeMap<String, String>,
     /// BLAKE3 of the files that the data was made from, by role.
-    inputs: BTreeMap<String, String>,
+    pub(super) inputs: BTreeMap<String, String>,
     /// BLAKE3 of the files beside this one.
-    files: BTreeMap<String, String>,
+    pub(super) files: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    fn read(directory: &Path) -> Result<Self, WebShopError> {
+        let path = directory.join(MANIFEST);
+        let manifest: Self = parse(&path, &read(&path)?, "the manifest of prepared data")?;
+        if manifest.format_version != FORMAT_VERSION {
+            let found = manifest.format_version;
+            return Err(WebShopError::Version { path, found, expected: FORMAT_VERSION });
+        }
+        Ok(manifest)
+    }
+
+    /// Checks that a file is the one that was written.
+    fn check(&self, path: &Path, name: &str, found: &str) -> Result<(), WebShopError> {
+        let expected = self.files.get(name).cloned().unwrap_or_default();
+        if found == expected {
+            return Ok(());
+        }
+        Err(WebShopError::Changed { path: path.to_owned(), expected, found: found.to_owned() })
+    }
+
+    /// A file's text, checked.
+    fn text(&self, directory: &Path, name: &str) -> Result<(PathBuf, String), WebShopError> {
+        let path = directory.join(name);
+        let text = read(&path)?;
+        self.check(&path, name, &blake3::hash(text.as_bytes()).to_string())?;
+        Ok((path, text))
+    }
+
+    /// The path of a file that is mapped, checked where that takes no time.
+    fn mapped(&self, directory: &Path, name: &str) -> Result<PathBuf, WebShopError> {
+        let path = directory.join(name);
+        let failed = |source| WebShopError::Read { path: path.clone(), source };
+        if fs::metadata(&path).map_err(failed)?.len() <= MAX_HASHED {
+            let found = hash_of(&path).map_err(failed)?;
+            self.check(&path, name, &found)?;
+        }
+        Ok(path)
+    }
+}
+
+pub(super) fn count(goals: &[(Split, Goal)]) -> BTreeMap<Split, usize> {
+    let n = |split| goals.iter().filter(|(other, _)| *other == split).count();
+    Split::ALL.into_iter().map(|split| (split, n(split))).collect()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,48 +99,176 @@ struct GoalRecord<G> {
     goal: G,
 }
 
+/// A directory that is being written: whole files replace old ones, and only where they differ.
+/// Before the first one does the old manifest goes, and the new one comes last, so that an
+/// interrupted writing is noticed when the directory is opened.
+pub(super) struct Writing<'a> {
+    directory: &'a Path,
+    hashes: BTreeMap<String, String>,
+    changed: bool,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn new(directory: &'a Path) -> Result<Self, WebShopError> {
+        fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
+        Ok(Self { directory, hashes: BTreeMap::new(), changed: false })
+    }
+
+    /// Writes a file as a whole.
+    pub(super) fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), WebShopError> {
+        let mut file = self.begin(name)?;
+        file.write_all(bytes).map_err(|source| failed(&file.temporary, source))?;
+        self.end(file)
+    }
+
+    /// Begins a file that is written bit by bit.
+    pub(super) fn begin(&self, name: &str) -> Result<Begun, WebShopError> {
+        let path = self.directory.join(name);
+        let mut temporary = path.clone().into_os_string();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        let file = File::create(&temporary).map_err(|source| failed(&temporary, source))?;
+        let out = BufWriter::with_capacity(1 << 20, file);
+        Ok(Begun { name: name.to_owned(), path, temporary, out, hasher: blake3::Hasher::new() })
+    }
+
+    /// Puts a file in its place.
+    pub(super) fn end(&mut self, mut begun: Begun) -> Result<(), WebShopError> {
+        let put = |begun: &mut Begun, changed: &mut bool| {
+            begun.out.flush()?;
+            let hash = begun.hasher.finalize().to_string();
+            let len = begun.out.get_ref().metadata()?.len();
+            let is_same = fs::metadata(&begun.path).is_ok_and(|old| old.len() == len)
+                && hash_of(&begun.path)? == hash;
+            if !is_same {
+                begun.out.get_ref().sync_all()?;
+                let manifest = self.directory.join(MANIFEST);
+                if begun.name != MANIFEST && manifest.exists() {
+                    fs::remove_file(manifest)?;
+                }
+                fs::rename(&begun.temporary, &begun.path)?;
+                *changed = true;
+            }
+            Ok(hash)
+        };
+        let hash = put(&mut begun, &mut self.changed)
+            .map_err(|source: io::Error| failed(&begun.path, source))?;
+        self.hashes.insert(begun.name.clone(), hash);
+        Ok(())
+    }
+
+    /// Writes the manifest; tells whether anything changed.
+    pub(super) fn finish(mut self, mut manifest: Manifest) -> Result<bool, WebShopError> {
+        manifest.files = std::mem::take(&mut self.hashes);
+        let path = self.directory.join(MANIFEST);
+        let mut bytes = serde_json::to_vec_pretty(&manifest)
+            .map_err(|error| failed(&path, io::Error::other(error)))?;
+        bytes.push(b'\n');
+        self.file(MANIFEST, &bytes)?;
+        // What another form of the directory had is not of this one.
+        for name in TEXTS.into_iter().chain([PRODUCTS, SEARCH]) {
+            let path = self.directory.join(name);
+            if !manifest.files.contains_key(name) && path.exists() {
+                fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+                self.changed = true;
+            }
+        }
+        Ok(self.changed)
+    }
+}
+
+/// A file that is being written beside its place. What is not ended is removed.
+pub(super) struct Begun {
+    name: String,
+    path: PathBuf,
+    temporary: PathBuf,
+    out: BufWriter<File>,
+    hasher: blake3::Hasher,
+}
+
+impl Begun {
+    /// A failure to write this file.
+    pub(super) fn failed(&self) -> impl Fn(io::Error) -> WebShopError + 'static {
+        let path = self.path.clone();
+        move |source| failed(&path, source)
+    }
+}
+
+impl Write for Begun {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // Gone already where the file was put in its place; what is left of a failed writing helps
+        // nobody, and the failure itself is what is reported.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> WebShopError {
+    WebShopError::Write { path: path.to_owned(), source }
+}
+
+fn hash_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize().to_string()),
+            n => hasher.update(&buffer[..n]),
+        };
+    }
+}
+
+/// Opens either form of the directory.
+pub(super) fn open(directory: &Path) -> Result<WebShop, WebShopError> {
+    let manifest = Manifest::read(directory)?;
+    if !manifest.files.contains_key(PRODUCTS) {
+        return PreparedData::read(directory)?.into_shop();
+    }
+    let (path, goals) = manifest.text(directory, GOALS)?;
+    let goals = read_goals(&path, &goals)?;
+    let catalog = Catalog::open(&manifest.mapped(directory, PRODUCTS)?)?;
+    let path = manifest.mapped(directory, SEARCH)?;
+    let index = SearchIndex::open(&path)?;
+    if index.n_documents() != catalog.len() {
+        let message = "it has another number of products than the catalogue";
+        return Err(WebShopError::Damaged { path, message });
+    }
+    WebShop::with_index(manifest.name, catalog, index, goals)
+}
+
 impl PreparedData {
-    /// Writes the directory. Files that are as they should be are not touched; the manifest comes
-    /// last, so that an interrupted writing is noticed when the directory is opened. Tells whether
-    /// anything changed.
+    /// Writes the directory, only what differs. Tells whether anything changed.
     ///
     /// # Errors
     /// [`WebShopError::Write`].
     pub fn write(&self, directory: &Path) -> Result<bool, WebShopError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| WebShopError::Write { path, source }
-        };
-        fs::create_dir_all(directory).map_err(failed(directory))?;
-        let mut changed = false;
-        let mut hashes = BTreeMap::new();
-        for name in FILES {
-            let path = directory.join(name);
-            let bytes = self.file(name).map_err(failed(&path))?;
-            hashes.insert(name.to_owned(), blake3::hash(&bytes).to_string());
-            changed |= replace(&path, &bytes).map_err(failed(&path))?;
+        let mut writing = Writing::new(directory)?;
+        for name in TEXTS {
+            let bytes = self.file(name).map_err(|source| failed(&directory.join(name), source))?;
+            writing.file(name, &bytes)?;
         }
-        let manifest = Manifest {
+        writing.finish(Manifest {
             format_version: FORMAT_VERSION,
             name: self.name.clone(),
             seed: self.seed,
             n_products: self.items.len(),
-            n_goals: Split::ALL
-                .into_iter()
-                .map(|split| {
-                    let n = self.goals.iter().filter(|(other, _)| *other == split).count();
-                    (split.to_string(), n)
-                })
-                .collect(),
-            inputs: self.inputs.clone(),
-            files: hashes,
-        };
-        let path = directory.join(MANIFEST);
-        let mut bytes = serde_json::to_vec_pretty(&manifest)
-            .map_err(|error| failed(&path)(io::Error::other(error)))?;
-        bytes.push(b'\n');
-        changed |= replace(&path, &bytes).map_err(failed(&path))?;
-        Ok(changed)
+            n_goals: named(count(&self.goals)),
+            settings: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            files: BTreeMap::new(),
+        })
     }
 
     /// Reads a directory back.
@@ -89,38 +276,21 @@ impl PreparedData {
     /// # Errors
     /// A file that is missing, changed, of another format or unreadable, named.
     pub fn read(directory: &Path) -> Result<Self, WebShopError> {
-        let path = directory.join(MANIFEST);
-        let manifest: Manifest = parse(&path, &read(&path)?, "the manifest of prepared data")?;
-        if manifest.format_version != FORMAT_VERSION {
-            let found = manifest.format_version;
-            return Err(WebShopError::Version { path, found, expected: FORMAT_VERSION });
-        }
-        let text = |name: &str| -> Result<String, WebShopError> {
-            let path = directory.join(name);
-            let text = read(&path)?;
-            let found = blake3::hash(text.as_bytes()).to_string();
-            let expected = manifest.files.get(name).cloned().unwrap_or_default();
-            if found == expected {
-                Ok(text)
-            } else {
-                Err(WebShopError::Changed { path, expected, found })
-            }
-        };
-        let goals = read_goals(&directory.join("goals.jsonl"), &text("goals.jsonl")?)?;
-        let load = |name: &str| Ok::<_, WebShopError>((directory.join(name), text(name)?));
-        let (path, items) = load("items.json")?;
+        let manifest = Manifest::read(directory)?;
+        let text = |name: &str| manifest.text(directory, name);
+        let (path, goals) = text(GOALS)?;
+        let goals = read_goals(&path, &goals)?;
+        let (path, items) = text("items.json")?;
         let items = parse(&path, &items, "a list of products")?;
-        let (path, annotations) = load("attributes.json")?;
+        let (path, annotations) = text("attributes.json")?;
         let annotations = parse(&path, &annotations, "attributes by asin")?;
-        let (path, prices) = load("prices.json")?;
+        let (path, prices) = text(PRICES)?;
         let prices = parse(&path, &prices, "dollars by asin")?;
-        let (path, nouns) = load("nouns.json")?;
+        let (path, nouns) = text("nouns.json")?;
         let nouns = parse(&path, &nouns, "lists of nouns by asin")?;
-        let (name, seed, notice) = (manifest.name, manifest.seed, text("NOTICE.md")?);
-        let parts = Parts { name, seed, items, annotations, prices, goals, nouns, notice };
-        let mut data = Self::new(parts)?;
-        data.inputs = manifest.inputs;
-        Ok(data)
+        let (_, notice) = text(NOTICE)?;
+        let (name, seed) = (manifest.name, manifest.seed);
+        Self::new(Parts { name, seed, items, annotations, prices, goals, nouns, notice })
     }
 
     fn file(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -134,22 +304,28 @@ impl PreparedData {
                 }
                 out.extend(b"\n]\n");
             }
-            "attributes.json" => write_map(&mut out, &self.annotations)?,
-            "prices.json" => write_map(&mut out, &self.prices)?,
-            "nouns.json" => write_map(&mut out, &self.nouns)?,
-            "goals.jsonl" => {
-                for (split, goal) in &self.goals {
-                    serde_json::to_writer(
-                        &mut out,
-                        &GoalRecord { split: split.to_string(), goal },
-                    )?;
-                    out.push(b'\n');
-                }
-            }
+            "attributes.json" => out = map_bytes(&self.annotations)?,
+            PRICES => out = map_bytes(&self.prices)?,
+            "nouns.json" => out = map_bytes(&self.nouns)?,
+            GOALS => out = goal_bytes(&self.goals)?,
             _ => out.extend(self.notice.bytes()),
         }
         Ok(out)
     }
+}
+
+pub(super) fn named(n_goals: BTreeMap<Split, usize>) -> BTreeMap<String, usize> {
+    n_goals.into_iter().map(|(split, n)| (split.to_string(), n)).collect()
+}
+
+/// A goal a line.
+pub(super) fn goal_bytes(goals: &[(Split, Goal)]) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for (split, goal) in goals {
+        serde_json::to_writer(&mut out, &GoalRecord { split: split.to_string(), goal })?;
+        out.push(b'\n');
+    }
+    Ok(out)
 }
 
 fn read_goals(path: &Path, text: &str) -> Result<Vec<(Split, Goal)>, WebShopError> {
@@ -170,37 +346,16 @@ fn read_goals(path: &Path, text: &str) -> Result<Vec<(Split, Goal)>, WebShopErro
 }
 
 /// An object with one entry a line, so that differences can be read.
-fn write_map<T: Serialize>(out: &mut Vec<u8>, map: &BTreeMap<String, T>) -> io::Result<()> {
-    out.extend(b"{");
+pub(super) fn map_bytes<T: Serialize>(map: &BTreeMap<String, T>) -> io::Result<Vec<u8>> {
+    let mut out = b"{".to_vec();
     for (number, (key, value)) in map.iter().enumerate() {
         out.extend(if number == 0 { "\n" } else { ",\n" }.bytes());
-        serde_json::to_writer(&mut *out, key)?;
+        serde_json::to_writer(&mut out, key)?;
         out.extend(b": ");
-        serde_json::to_writer(&mut *out, value)?;
+        serde_json::to_writer(&mut out, value)?;
     }
     out.extend(b"\n}\n");
-    Ok(())
-}
-
-/// Puts a file in place as a whole; tells whether it was another before.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<bool> {
-    if fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(false);
-    }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let write = || {
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    let result = write();
-    if result.is_err() {
-        // What is left of a failed writing helps nobody; the failure itself is what is reported.
-        let _ = fs::remove_file(&temporary);
-    }
-    result.map(|()| true)
+    Ok(out)
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, WebShopError> {

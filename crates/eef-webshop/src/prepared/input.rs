@@ -1,36 +1,30 @@
-//! From the original's files to prepared data.
+//! What data is prepared from, and how.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use eef_core::{Seed, Split};
+use eef_core::Split;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::files::read;
-use super::split::assign;
-use super::{Parts, PreparedData};
-use crate::catalog::{Catalog, LoadReport};
+use crate::catalog::LoadReport;
 use crate::error::WebShopError;
-use crate::goal::{human_goals, synthetic_goals};
-use crate::raw::{HumanInstructions, NounTable, Prices};
-
-const DEFAULT_NOTICE: &str = "# Notice\n\nThis folder holds data that was made from files of the \
-    WebShop project (MIT licence), whose products were\ncollected from a public shop by its \
-    authors. Keep their licence beside it and do not pass it on without.\n";
 
 /// What to prepare from, and how.
 #[derive(Clone, Debug)]
 pub struct PrepareRequest {
     /// The environment's name in task ids.
     pub name: String,
-    /// `items_shuffle*.json`.
-    pub items: PathBuf,
-    /// `items_ins_v2*.json`.
-    pub instructions: PathBuf,
+    /// Where the products come from.
+    pub products: ProductSource,
     /// `items_human_ins*.json`.
     pub human_goals: Option<PathBuf>,
+    /// AgentBoard's `test.jsonl`: these goals are the test split then.
+    pub agentboard_goals: Option<PathBuf>,
+    /// `human_goals.json`, the texts of all human goals in the original's order: it gives the
+    /// paper's ids to goals over a part of the products. Read for the paper's splits only.
+    pub goal_order: Option<PathBuf>,
     /// Dollars by asin, to pin price ranges to.
     pub prices: Option<PathBuf>,
     /// Nouns of the titles by asin.
@@ -39,119 +33,125 @@ pub struct PrepareRequest {
     pub notice: Option<PathBuf>,
     /// Draws prices inside ranges, price limits and splits.
     pub seed: u64,
-    /// The share of goals for validation.
-    pub validation_fraction: f64,
-    /// The share of goals for the test.
-    pub test_fraction: f64,
+    /// How goals become training, validation and test tasks.
+    pub split: SplitRule,
     /// Synthetic goals per product at most: products with many options have thousands.
     pub max_goals_per_product: usize,
-    /// Goals per split at most.
-    pub max_goals_per_split: usize,
+}
+
+/// Where products come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProductSource {
+    /// WebShop's own files.
+    Files {
+        /// `items_shuffle*.json`.
+        items: PathBuf,
+        /// `items_ins_v2*.json`.
+        instructions: PathBuf,
+    },
+    /// So many made up ones, to measure with
+    /// ([`BulkCatalog`](crate::synthetic::BulkCatalog)).
+    Synthetic {
+        /// How many.
+        n_products: u64,
+    },
+}
+
+/// How goals become training, validation and test tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SplitRule {
+    /// Splits share neither goal products nor instructions.
+    LeakFree {
+        /// The share of goals for validation.
+        validation_fraction: f64,
+        /// The share of goals for the test, where AgentBoard's goals are not given.
+        test_fraction: f64,
+        /// Goals per split at most.
+        max_goals_per_split: usize,
+    },
+    /// The paper's (its appendix A.4, as far as it says): by their ids, human goals 2251 to 2999
+    /// are for validation and all others for training, and the test is the first 251 of
+    /// AgentBoard's goals. **These are among the training goals**: what they measure is partly
+    /// what was learned by heart.
+    Paper {
+        /// Whether training has every fourth of the goals only (2,835 of 11,338).
+        every_fourth: bool,
+    },
+}
+
+impl SplitRule {
+    /// Its name, as in the manifest.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LeakFree { .. } => "leak-free",
+            Self::Paper { every_fourth: false } => "paper",
+            Self::Paper { every_fourth: true } => "paper-3k",
+        }
+    }
+}
+
+impl Default for SplitRule {
+    fn default() -> Self {
+        Self::LeakFree {
+            validation_fraction: 0.15,
+            test_fraction: 0.35,
+            max_goals_per_split: 10_000,
+        }
+    }
 }
 
 impl PrepareRequest {
     /// The defaults for two files.
     pub fn new(items: impl Into<PathBuf>, instructions: impl Into<PathBuf>) -> Self {
+        let (items, instructions) = (items.into(), instructions.into());
+        Self::of(ProductSource::Files { items, instructions })
+    }
+
+    /// The defaults for so many made up products.
+    pub fn synthetic(n_products: u64) -> Self {
+        Self::of(ProductSource::Synthetic { n_products })
+    }
+
+    fn of(products: ProductSource) -> Self {
         Self {
             name: "webshop".to_owned(),
-            items: items.into(),
-            instructions: instructions.into(),
+            products,
             human_goals: None,
+            agentboard_goals: None,
+            goal_order: None,
             prices: None,
             nouns: None,
             notice: None,
             seed: 233,
-            validation_fraction: 0.15,
-            test_fraction: 0.35,
+            split: SplitRule::default(),
             max_goals_per_product: 8,
-            max_goals_per_split: usize::MAX,
         }
     }
 }
 
 /// What preparing found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrepareReport {
     /// What was loaded and left out.
     pub load: LoadReport,
-    /// Products kept.
-    pub n_products: usize,
     /// Goals that people wrote.
     pub n_human_goals: usize,
     /// Goals made from attributes and options.
     pub n_synthetic_goals: usize,
+    /// AgentBoard's goals.
+    pub n_agentboard_goals: usize,
+    /// AgentBoard's goals left out: the catalogue lacks what they ask for.
+    pub n_without_product: usize,
+    /// Goals left out of training and validation: they share a product or an instruction with one
+    /// of AgentBoard's.
+    pub n_shared: usize,
+    /// Test goals that share a product or an instruction with a training goal: none but in the
+    /// paper's splits.
+    pub n_leaks: usize,
     /// Goals kept, of each split.
     pub n_goals: BTreeMap<Split, usize>,
-}
-
-impl PreparedData {
-    /// Prepares the original's files: cleans products, pins prices and price limits, builds goals
-    /// and splits them without leaks. The same files and seed give the same data.
-    ///
-    /// # Errors
-    /// A file that is missing or no JSON, or a record that cannot be read, by file and record.
-    pub fn prepare(request: &PrepareRequest) -> Result<(Self, PrepareReport), WebShopError> {
-        let mut inputs = BTreeMap::new();
-        let mut open = |role: &str, path: &Path| {
-            let text = read(path)?;
-            inputs.insert(role.to_owned(), blake3::hash(text.as_bytes()).to_string());
-            Ok::<_, WebShopError>(text)
-        };
-        let items = records_of_list(&request.items, &open("items", &request.items)?)?;
-        let path = &request.instructions;
-        let annotations = records_of_map(path, &open("instructions", path)?)?;
-        let prices: Prices = match &request.prices {
-            Some(path) => records_of_map(path, &open("prices", path)?)?,
-            None => Prices::new(),
-        };
-        let nouns: NounTable = match &request.nouns {
-            Some(path) => records_of_map(path, &open("nouns", path)?)?,
-            None => NounTable::new(),
-        };
-        let instructions: HumanInstructions = match &request.human_goals {
-            Some(path) => records_of_map(path, &open("human goals", path)?)?,
-            None => HumanInstructions::new(),
-        };
-        let notice = match &request.notice {
-            Some(path) => open("notice", path)?,
-            None => DEFAULT_NOTICE.to_owned(),
-        };
-
-        let seed = Seed::new(request.seed);
-        let (catalog, load) = Catalog::new(&items, &annotations, &prices, seed.derive("prices", 0));
-        let limits = seed.derive("price limits", 0);
-        let mut goals = human_goals(&catalog, &instructions, limits);
-        let n_human_goals = goals.len();
-        let max_per_product = request.max_goals_per_product;
-        goals.extend(synthetic_goals(&catalog, &annotations, max_per_product, limits));
-        let n_synthetic_goals = goals.len() - n_human_goals;
-        let goals = assign(
-            goals,
-            request.validation_fraction,
-            request.test_fraction,
-            request.max_goals_per_split,
-            seed.derive("splits", 0),
-        );
-        let mut n_goals = BTreeMap::new();
-        for (split, _) in &goals {
-            *n_goals.entry(*split).or_default() += 1;
-        }
-        let parts = Parts {
-            name: request.name.clone(),
-            seed: request.seed,
-            items,
-            annotations,
-            prices: catalog.prices(),
-            goals,
-            nouns,
-            notice,
-        };
-        let mut data = Self::new(parts)?;
-        data.inputs = inputs;
-        let n_products = data.items.len();
-        let report = PrepareReport { load, n_products, n_human_goals, n_synthetic_goals, n_goals };
-        Ok((data, report))
-    }
+    /// Whether anything in the directory changed.
+    pub changed: bool,
 }
 
 pub(crate) fn records_of_list<T: DeserializeOwned>(

@@ -2,19 +2,35 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `manifest.json` | format version, name, seed, counts, BLAKE3 hashes of the inputs and files |
+//! | `manifest.json` | format version, name, seed, settings, counts, BLAKE3 hashes of inputs and files |
+//! | `goals.jsonl` | one [`Goal`] a line, with its `split`; tasks are numbered in this order |
+//! | `NOTICE.md` | where the data comes from and its licence |
+//!
+//! [`prepare`] writes the products in the form that a shop looks them up in:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `products.bin` | the products, with prices, attributes and nouns; mapped, not read |
+//! | `search.bin` | the search index; mapped as well |
+//! | `prices.json` | dollars by asin of those whose price was drawn from a range |
+//!
+//! [`PreparedData`] holds them as text, for small shops that are kept under version control:
+//!
+//! | file | what it holds |
+//! |---|---|
 //! | `items.json` | the products in WebShop's raw schema ([`RawItem`]) |
 //! | `attributes.json` | attributes and synthetic instructions by asin ([`Annotations`]) |
 //! | `prices.json` | dollars by asin: ranges are drawn once and stay |
-//! | `goals.jsonl` | one [`Goal`] a line, with its `split`; tasks are numbered in this order |
 //! | `nouns.json` | nouns of the titles by asin; `{}` where they are estimated |
-//! | `NOTICE.md` | where the data comes from and its licence |
+//!
+//! [`WebShop::open`] opens either.
 
 mod files;
 mod input;
+mod pipeline;
 mod split;
+mod stream;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,16 +38,17 @@ use eef_core::{Seed, Split};
 
 pub use files::FORMAT_VERSION;
 pub(crate) use files::read;
-pub use input::{PrepareReport, PrepareRequest};
+pub use input::{PrepareReport, PrepareRequest, ProductSource, SplitRule};
 pub(crate) use input::{records_of_list, records_of_map};
+pub use pipeline::{PrepareProgress, prepare};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, LoadReport};
 use crate::error::WebShopError;
 use crate::goal::Goal;
 use crate::raw::{Annotations, NounTable, Prices, RawItem};
 use crate::shop::WebShop;
 
-/// A shop's data, checked.
+/// A small shop's data, checked.
 ///
 /// Invariants: every goal can be judged; splits share no goal product and no instruction; every
 /// product has a price.
@@ -45,7 +62,6 @@ pub struct PreparedData {
     goals: Vec<(Split, Goal)>,
     nouns: NounTable,
     notice: String,
-    inputs: BTreeMap<String, String>,
 }
 
 /// What a [`PreparedData`] is made of.
@@ -77,9 +93,8 @@ impl PreparedData {
     pub fn new(parts: Parts) -> Result<Self, WebShopError> {
         let Parts { name, seed, mut items, mut annotations, prices, goals, mut nouns, notice } =
             parts;
-        let (catalog, report) =
-            Catalog::new(&items, &annotations, &prices, Seed::new(seed).derive("prices", 0));
-        if catalog.products().is_empty() {
+        let (catalog, report) = catalog(&items, &annotations, &nouns, &prices, seed);
+        if catalog.is_empty() {
             return Err(WebShopError::NoProducts { n_records: report.n_records });
         }
         for (number, (_, goal)) in goals.iter().enumerate() {
@@ -93,8 +108,7 @@ impl PreparedData {
         annotations.retain(|asin, _| catalog.position(asin).is_some());
         nouns.retain(|asin, _| catalog.position(asin).is_some());
         let prices = catalog.prices();
-        let inputs = BTreeMap::new();
-        Ok(Self { name, seed, items, annotations, prices, goals, nouns, notice, inputs })
+        Ok(Self { name, seed, items, annotations, prices, goals, nouns, notice })
     }
 
     /// The goals with their splits, in the order of their tasks.
@@ -112,18 +126,35 @@ impl PreparedData {
     /// # Errors
     /// None that [`PreparedData::new`] has not found already.
     pub fn into_shop(self) -> Result<WebShop, WebShopError> {
-        let seed = Seed::new(self.seed).derive("prices", 0);
-        let (catalog, _) = Catalog::new(&self.items, &self.annotations, &self.prices, seed);
-        WebShop::new(self.name, catalog, self.goals, self.nouns)
+        let (catalog, _) =
+            catalog(&self.items, &self.annotations, &self.nouns, &self.prices, self.seed);
+        WebShop::new(self.name, catalog, self.goals)
     }
 }
 
+/// Prices that are not pinned are drawn as [`prepare`] draws them.
+fn catalog(
+    items: &[RawItem],
+    annotations: &Annotations,
+    nouns: &NounTable,
+    prices: &Prices,
+    seed: u64,
+) -> (Catalog, LoadReport) {
+    Catalog::new(items, annotations, nouns, prices, price_seed(seed))
+}
+
+fn price_seed(seed: u64) -> Seed {
+    Seed::new(seed).derive("prices", 0)
+}
+
 impl WebShop {
-    /// Opens a prepared directory, checking that its files are the ones that were written.
+    /// Opens a prepared directory. Files up to 64 MiB are checked to be the ones that were
+    /// written; larger ones are mapped and checked for their form, so that a million products open
+    /// at once.
     ///
     /// # Errors
     /// A file that is missing, changed or of another format, named.
     pub fn open(directory: &Path) -> Result<Arc<Self>, WebShopError> {
-        PreparedData::read(directory)?.into_shop().map(Arc::new)
+        files::open(directory).map(Arc::new)
     }
 }

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use super::{RewardDetail, is_met, reward, wanted_options};
 use crate::catalog::Product;
 use crate::goal::Goal;
-use crate::raw::NounTable;
 
 /// The most that a product can earn: over every combination of its options, without going through
 /// them one by one.
-pub(crate) fn best_reward(goal: &Goal, product: &Product, table: &NounTable) -> f64 {
+pub(crate) fn best_reward(goal: &Goal, product: &Product<'_>) -> f64 {
     let wanted = wanted_options(&goal.goal_options);
     // Which options of the goal the values chosen so far can meet together.
     let mut met = BTreeSet::from([vec![false; wanted.len()]]);
@@ -24,20 +23,19 @@ pub(crate) fn best_reward(goal: &Goal, product: &Product, table: &NounTable) -> 
         }
     }
     let n_options = met.iter().map(|met| met.iter().filter(|is_met| **is_met).count()).max();
-    let detail = unchosen(goal, product, table);
+    let detail = unchosen(goal, product);
     detail.with_options(goal, n_options.unwrap_or_default()).reward.get()
 }
 
 /// What AgentBoard takes for that on an item's page: its maximum starts anew with every
 /// combination, so the last one counts, unless one earns everything.
-pub(crate) fn last_reward(goal: &Goal, product: &Product, table: &NounTable) -> f64 {
-    let best = best_reward(goal, product, table);
+pub(crate) fn last_reward(goal: &Goal, product: &Product<'_>) -> f64 {
+    let best = best_reward(goal, product);
     if best >= 1.0 || lacks_values(product) {
         return best;
     }
-    let last: Vec<&str> =
-        product.options.iter().filter_map(|o| o.values.last()).map(String::as_str).collect();
-    reward(goal, product, &last, product.price, table).reward.get()
+    let last: Vec<&str> = product.options.iter().filter_map(|o| o.values.last().copied()).collect();
+    reward(goal, product, &last, product.price).reward.get()
 }
 
 fn union(a: &[bool], b: &[bool]) -> Vec<bool> {
@@ -45,14 +43,14 @@ fn union(a: &[bool], b: &[bool]) -> Vec<bool> {
 }
 
 /// Whether there are no combinations because an option has no values.
-fn lacks_values(product: &Product) -> bool {
+fn lacks_values(product: &Product<'_>) -> bool {
     product.options.iter().any(|option| option.values.is_empty())
 }
 
-fn unchosen(goal: &Goal, product: &Product, table: &NounTable) -> RewardDetail {
+fn unchosen(goal: &Goal, product: &Product<'_>) -> RewardDetail {
     // Where there are no combinations the original takes the first price of a range.
     let price = if lacks_values(product) { product.first_price() } else { product.price };
-    reward(goal, product, &[], price, table)
+    reward(goal, product, &[], price)
 }
 
 #[cfg(test)]
@@ -63,11 +61,11 @@ mod tests {
     use crate::goal::GoalOptions;
 
     /// Every combination, in the original's order.
-    fn combinations(product: &Product) -> Vec<Vec<&str>> {
+    fn combinations<'a>(product: &Product<'a>) -> Vec<Vec<&'a str>> {
         product.options.iter().fold(vec![Vec::new()], |so_far, option| {
             let longer = |begun: &Vec<_>| {
                 let with = |value| begun.iter().copied().chain([value]).collect();
-                option.values.iter().map(String::as_str).map(with).collect::<Vec<_>>()
+                option.values.iter().copied().map(with).collect::<Vec<_>>()
             };
             so_far.iter().flat_map(longer).collect()
         })
@@ -76,12 +74,11 @@ mod tests {
     #[test]
     fn the_best_and_the_last_are_those_of_going_through_all() {
         let shop = WebShop::sample().unwrap();
-        let table = NounTable::new();
-        let option = |name: &str, values: &[&str]| ProductOption {
-            name: name.to_owned(),
-            values: values.iter().map(|&value| value.to_owned()).collect(),
+        let option = |name: &'static str, values: &[&'static str]| ProductOption {
+            name,
+            values: values.to_vec(),
         };
-        let mut wide = shop.catalog().products()[0].clone();
+        let mut wide = shop.catalog().product(0);
         wide.options = vec![
             option("color", &["red", "sea blue", "light red", "plain"]),
             option("size", &["small", "red small", "12 oz"]),
@@ -95,15 +92,16 @@ mod tests {
         goals.push(asks_much);
         let (mut n_compared, mut n_differing) = (0, 0);
         for goal in &goals {
-            for product in shop.catalog().products().iter().chain([&wide]) {
+            for product in shop.catalog().products().chain([wide.clone()]) {
+                let product = &product;
                 let all: Vec<f64> = combinations(product)
                     .iter()
-                    .map(|chosen| reward(goal, product, chosen, product.price, &table).reward.get())
+                    .map(|chosen| reward(goal, product, chosen, product.price).reward.get())
                     .collect();
                 let best = all.iter().copied().fold(0.0, f64::max);
-                assert_eq!(best_reward(goal, product, &table), best);
+                assert_eq!(best_reward(goal, product), best);
                 let last = if best >= 1.0 { best } else { *all.last().unwrap() };
-                assert_eq!(last_reward(goal, product, &table), last);
+                assert_eq!(last_reward(goal, product), last);
                 n_compared += 1;
                 n_differing += usize::from(last < best);
             }
@@ -115,13 +113,13 @@ mod tests {
     fn an_option_without_values_leaves_the_first_price() {
         let shop = WebShop::sample().unwrap();
         let goal = &shop.goals(eef_core::Split::Test)[0];
-        let mut product = shop.catalog().get(&goal.asin).unwrap().clone();
-        product.options = vec![ProductOption { name: "size".to_owned(), values: Vec::new() }];
+        let mut product = shop.catalog().get(&goal.asin).unwrap();
+        product.options = vec![ProductOption { name: "size", values: Vec::new() }];
         product.price = goal.price_upper + 1.0;
-        product.price_tag = format!("$1.0 to ${:?}", product.price);
-        let table = NounTable::new();
-        let cheap = best_reward(goal, &product, &table);
+        let price_tag = format!("$1.0 to ${:?}", product.price);
+        product.price_tag = &price_tag;
+        let cheap = best_reward(goal, &product);
         product.options.clear();
-        assert!(cheap > best_reward(goal, &product, &table));
+        assert!(cheap > best_reward(goal, &product));
     }
 }

@@ -17,7 +17,6 @@ pub use similarity::token_set_ratio;
 use crate::catalog::Product;
 use crate::goal::{Goal, GoalOptions};
 use crate::python::repr;
-use crate::raw::NounTable;
 
 /// Texts that are more alike than this count as the same.
 const THRESHOLD: u32 = 85;
@@ -42,15 +41,9 @@ pub struct RewardDetail {
 /// What buying a product with the chosen option values earns for a goal.
 ///
 /// `price` is in dollars. Source: `get_reward` of the original, with thefuzz on difflib.
-pub fn reward(
-    goal: &Goal,
-    product: &Product,
-    chosen: &[&str],
-    price: f64,
-    table: &NounTable,
-) -> RewardDetail {
-    let bought = nouns::nouns(table, &product.asin, &product.title);
-    let wanted = nouns::nouns(table, &goal.asin, &goal.name);
+pub fn reward(goal: &Goal, product: &Product<'_>, chosen: &[&str], price: f64) -> RewardDetail {
+    let bought = nouns::of_product(product);
+    let wanted = nouns::of_goal(goal);
     let title_score = nouns::title_score(&bought, &wanted);
     let type_factor = type_factor(goal, product, title_score);
     let n_attributes =
@@ -80,11 +73,11 @@ impl RewardDetail {
     }
 }
 
-fn type_factor(goal: &Goal, product: &Product, title_score: f64) -> f64 {
+fn type_factor(goal: &Goal, product: &Product<'_>, title_score: f64) -> f64 {
     let parts =
         |path: &str| path.split('›').map(|part| part.trim().to_owned()).collect::<BTreeSet<_>>();
     let n_common =
-        parts(&product.product_category).intersection(&parts(&goal.product_category)).count();
+        parts(product.product_category).intersection(&parts(&goal.product_category)).count();
     let is_same_kind = product.query == goal.query || n_common >= 2 || title_score > 0.2;
     // The last rules override the first, even for products of the same query.
     if title_score == 0.0 {
@@ -98,8 +91,8 @@ fn type_factor(goal: &Goal, product: &Product, title_score: f64) -> f64 {
     }
 }
 
-fn has_attribute(product: &Product, attribute: &str) -> bool {
-    let alike = |other: &String| token_set_ratio(other, attribute) > THRESHOLD;
+fn has_attribute(product: &Product<'_>, attribute: &str) -> bool {
+    let alike = |other: &&str| token_set_ratio(other, attribute) > THRESHOLD;
     product.attributes.iter().any(alike)
         || product.title.to_lowercase().contains(attribute)
         || product.bullet_points.join(" ").to_lowercase().contains(attribute)

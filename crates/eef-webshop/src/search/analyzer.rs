@@ -18,13 +18,14 @@ const STOP_WORDS: &[&str] = &[
 /// The terms of a text, in order, repetitions kept.
 pub fn analyze(text: &str) -> Vec<String> {
     let mut terms = Vec::new();
-    for word in words(text) {
-        let word = strip_possessive(&word).to_lowercase();
-        if !STOP_WORDS.contains(&word.as_str()) {
-            terms.push(stem(&word));
-        }
-    }
+    words(text, |word| terms.extend(term_of(word)));
     terms
+}
+
+/// The term that a word becomes; none for a stop word.
+pub(super) fn term_of(word: &str) -> Option<String> {
+    let word = strip_possessive(word).to_lowercase();
+    (!STOP_WORDS.contains(&word.as_str())).then(|| stem(&word))
 }
 
 fn strip_possessive(word: &str) -> &str {
@@ -149,26 +150,39 @@ fn is_pictographic(c: char) -> bool {
     after > 0 && code <= RANGES[after - 1].1
 }
 
-/// The words of a text, in order.
-fn words(text: &str) -> Vec<String> {
-    let chars: Vec<(char, Class)> = text.chars().map(|c| (c, class(c))).collect();
-    let mut words = Vec::new();
+/// Hands on the words of a text, in order.
+pub(super) fn words(text: &str, mut hand_on: impl FnMut(&str)) {
     let mut start = 0;
-    while start < chars.len() {
-        let mut last = chars[start].1;
-        let mut end = after_extends(&chars, start + 1);
+    while let Some(first) = at(text, start) {
+        let mut last = first.class;
+        let mut end = after_extends(text, first.end);
         let mut is_word = is_word_class(last);
-        while let Some(joined) = join(&chars, last, end) {
-            last = chars[joined].1;
+        while let Some(joined) = join(text, last, end) {
+            last = joined.class;
             is_word |= is_word_class(last);
-            end = after_extends(&chars, joined + 1);
+            end = after_extends(text, joined.end);
         }
         if is_word {
-            push_word(&mut words, &chars[start..end]);
+            cut(&text[start..end], &mut hand_on);
         }
         start = end;
     }
-    words
+}
+
+/// A character in a text.
+struct Character {
+    class: Class,
+    /// Where the next one begins.
+    end: usize,
+}
+
+/// The character that begins at a place.
+fn at(text: &str, place: usize) -> Option<Character> {
+    let c = match text.as_bytes().get(place)? {
+        byte if byte.is_ascii() => char::from(*byte),
+        _ => text.get(place..)?.chars().next()?,
+    };
+    Some(Character { class: class(c), end: place + c.len_utf8() })
 }
 
 fn is_word_class(class: Class) -> bool {
@@ -176,46 +190,47 @@ fn is_word_class(class: Class) -> bool {
     matches!(class, Letter | Digit | Katakana | Single | Run | Pictograph)
 }
 
-fn after_extends(chars: &[(char, Class)], mut i: usize) -> usize {
-    while chars.get(i).is_some_and(|(_, class)| *class == Class::Extend) {
-        i += 1;
+fn after_extends(text: &str, mut place: usize) -> usize {
+    while let Some(next) = at(text, place).filter(|next| next.class == Class::Extend) {
+        place = next.end;
     }
-    i
+    place
 }
 
-/// Where the next character that joins the word is, if one does: at `i`, or behind a joiner at `i`.
-fn join(chars: &[(char, Class)], last: Class, i: usize) -> Option<usize> {
+/// The next character that joins the word, if one does: at `place`, or behind a joiner there.
+fn join(text: &str, last: Class, place: usize) -> Option<Character> {
     use Class::{Digit, Katakana, Letter, MidBoth, MidLetter, MidNumber, Run, Underscore};
-    let next = chars.get(i)?.1;
+    let next = at(text, place)?;
     // A zero-width joiner makes one picture of two.
-    if next == Class::Pictograph && chars[i - 1].0 == '\u{200d}' {
-        return Some(i);
+    if next.class == Class::Pictograph && text[..place].ends_with('\u{200d}') {
+        return Some(next);
     }
-    match (last, next) {
+    match (last, next.class) {
         (Letter | Digit, Letter | Digit)
         | (Katakana, Katakana)
         | (Run, Run)
         | (Letter | Digit | Katakana | Underscore, Underscore)
-        | (Underscore, Letter | Digit | Katakana) => return Some(i),
+        | (Underscore, Letter | Digit | Katakana) => return Some(next),
         (Letter, MidLetter | MidBoth) | (Digit, MidNumber | MidBoth) => {}
         _ => return None,
     }
-    let behind = after_extends(chars, i + 1);
-    (chars.get(behind)?.1 == last).then_some(behind)
+    let behind = after_extends(text, next.end);
+    at(text, behind).filter(|behind| behind.class == last)
 }
 
-fn push_word(words: &mut Vec<String>, chars: &[(char, Class)]) {
-    let mut word = String::new();
-    let mut length = 0;
-    for (c, _) in chars {
-        if length + c.len_utf16() > MAX_TOKEN_LENGTH {
-            words.push(std::mem::take(&mut word));
-            length = 0;
+/// Hands on a word, in pieces where it is long.
+fn cut(word: &str, hand_on: &mut impl FnMut(&str)) {
+    let (mut start, mut length) = (0, 0);
+    if word.len() > MAX_TOKEN_LENGTH {
+        for (place, c) in word.char_indices() {
+            if length + c.len_utf16() > MAX_TOKEN_LENGTH {
+                hand_on(&word[start..place]);
+                (start, length) = (place, 0);
+            }
+            length += c.len_utf16();
         }
-        word.push(*c);
-        length += c.len_utf16();
     }
-    words.push(word);
+    hand_on(&word[start..]);
 }
 
 #[cfg(test)]

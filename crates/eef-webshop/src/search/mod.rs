@@ -1,13 +1,31 @@
 //! The shop's search: BM25 over an inverted index, as Lucene computes it.
+//!
+//! An index is a run of bytes like the catalogue, in memory or mapped. Documents are numbered in
+//! the order of their asins, so that of two with the same score the one that comes first wins.
+//!
+//! The bytes: for each term, in the order of the terms, its documents (32-bit, rising) and how
+//! often each has it (8-bit); a table of the terms (where the list begins, 64-bit, how many
+//! documents, the highest term frequency over length norm, a 32-bit float, where the term's text
+//! ends, 32-bit); the terms' texts; each document's length, as Lucene rounds it (8-bit); each
+//! document's place in the catalogue (32-bit); what occurs more than 254 times (term, document,
+//! count, 32-bit each); [`TRAILER`] bytes that say where these begin.
 
 mod analyzer;
+mod builder;
+mod length;
 mod porter;
+mod ranking;
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
 pub use analyzer::analyze;
+pub(crate) use builder::IndexBuilder;
 
+use crate::bytes::{Bytes, Numbers, long};
 use crate::catalog::{Catalog, Product};
+use crate::error::WebShopError;
+use length::decode_length;
+use ranking::{Ranking, Term};
 
 /// How many products a search finds at most.
 pub const MAX_HITS: usize = 50;
@@ -15,7 +33,7 @@ pub const MAX_HITS: usize = 50;
 const K1: f32 = 0.9;
 const B: f32 = 0.4;
 
-/// A product found, by its place in [`Catalog::products`].
+/// A product found, by its place in the [`Catalog`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
     /// Which product.
@@ -24,190 +42,332 @@ pub struct Hit {
     pub score: f32,
 }
 
-/// An inverted index of a catalogue.
+/// Seven 64-bit numbers, the mean length as a 32-bit float and 4 bytes of nothing, [`MAGIC`].
+const TRAILER: usize = 72;
+/// What an index ends with: what it is, and the version of its form.
+const MAGIC: [u8; 8] = *b"EEFSRCH1";
+/// The bytes of a term in the table.
+const ENTRY: usize = 20;
+/// The count that stands for a greater one, told elsewhere.
+const MANY: u8 = u8::MAX;
+
+/// An inverted index of a catalogue. Cloned in constant time.
 ///
 /// Scores follow Lucene 8 in 32-bit floats with its lossy document lengths, so that the order of
 /// near ties is the original's too.
 #[derive(Clone, Debug)]
 pub struct SearchIndex {
-    /// Term → its number in `postings`.
-    terms: BTreeMap<String, u32>,
-    postings: Vec<Vec<Posting>>,
-    /// Of each product: `1 / (k1 · (1 - b + b · length / mean length))`.
-    inverse_norms: Vec<f32>,
-    /// Of each product: its place among all when sorted by asin, which breaks ties.
-    asin_ranks: Vec<u32>,
+    bytes: Bytes,
+    n_documents: usize,
+    n_terms: usize,
+    /// Where each part begins.
+    table_at: usize,
+    texts_at: usize,
+    lengths_at: usize,
+    places_at: usize,
+    many_at: usize,
+    /// By a length's byte: `1 / (k1 · (1 - b + b · length / mean length))`.
+    inverse_norms: Box<[f32; 256]>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Posting {
-    product: u32,
-    n_occurrences: u32,
+/// A term in the table.
+#[derive(Clone, Copy)]
+struct Entry {
+    start: usize,
+    n_documents: usize,
+    /// The highest term frequency over length norm of its documents.
+    highest: f32,
+    text_end: usize,
 }
 
 impl SearchIndex {
     /// Indexes titles, descriptions, first bullet points and options.
     pub fn new(catalog: &Catalog) -> Self {
-        let products = catalog.products();
-        let mut terms = BTreeMap::new();
-        let mut postings: Vec<Vec<Posting>> = Vec::new();
-        let mut lengths = Vec::with_capacity(products.len());
-        for (number, product) in products.iter().enumerate() {
-            let document = analyze(&indexed_text(product));
-            lengths.push(document.len());
-            let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-            for term in document {
-                *counts.entry(term).or_default() += 1;
-            }
-            for (term, n_occurrences) in counts {
-                let list = *terms.entry(term).or_insert_with(|| {
-                    postings.push(Vec::new());
-                    postings.len() as u32 - 1
-                });
-                let posting = Posting { product: number as u32, n_occurrences };
-                postings[list as usize].push(posting);
-            }
+        let mut builder = IndexBuilder::new();
+        for product in catalog.products() {
+            builder.push(&indexed_text(&product));
         }
-        // Lucene counts the documents that have the field: here all.
-        let total: usize = lengths.iter().sum();
-        let mean = (total as f64 / products.len().max(1) as f64) as f32;
-        let inverse_norm = |length: &usize| {
-            let length = decode_length(encode_length(*length as u32)) as f32;
-            1.0 / (K1 * ((1.0 - B) + B * length / mean))
-        };
-        let mut by_asin: Vec<usize> = (0..products.len()).collect();
-        by_asin.sort_by(|a, b| products[*a].asin.cmp(&products[*b].asin));
-        let mut asin_ranks = vec![0; products.len()];
-        for (rank, product) in by_asin.into_iter().enumerate() {
-            asin_ranks[product] = rank as u32;
+        let places: Vec<u32> = catalog.places_by_asin().iter().collect();
+        // Writing to memory does not fail.
+        let bytes = builder.finish(&places, Vec::new()).unwrap_or_default();
+        Self::read(bytes.into()).unwrap_or_else(|_| Self::empty())
+    }
+
+    /// Maps the file of an index.
+    ///
+    /// # Errors
+    /// [`WebShopError::Read`], or [`WebShopError::Damaged`] where the file is no index or cut off.
+    /// What is in the lists is not read: damaged ones give wrong hits.
+    pub fn open(path: &Path) -> Result<Self, WebShopError> {
+        let bytes = Bytes::map(path)
+            .map_err(|source| WebShopError::Read { path: path.to_owned(), source })?;
+        Self::read(bytes)
+            .map_err(|message| WebShopError::Damaged { path: path.to_owned(), message })
+    }
+
+    fn empty() -> Self {
+        Self {
+            bytes: Vec::new().into(),
+            n_documents: 0,
+            n_terms: 0,
+            table_at: 0,
+            texts_at: 0,
+            lengths_at: 0,
+            places_at: 0,
+            many_at: 0,
+            inverse_norms: inverse_norms(1.0),
         }
-        let inverse_norms = lengths.iter().map(inverse_norm).collect();
-        Self { terms, postings, inverse_norms, asin_ranks }
+    }
+
+    fn read(bytes: Bytes) -> Result<Self, &'static str> {
+        let (before, trailer) = bytes.split_last_chunk::<TRAILER>().ok_or("it is too short")?;
+        if !trailer.ends_with(&MAGIC) {
+            return Err("it does not end as a search index of this version does");
+        }
+        let field = |place| usize::try_from(long(trailer, place)).unwrap_or(usize::MAX);
+        let [n_documents, n_terms, table_at, texts_at, lengths_at, places_at, many_at] =
+            std::array::from_fn(field);
+        let mean = f32::from_bits(Numbers::new(trailer).get(14));
+        let end = |start: usize, n: usize, size: usize| n.checked_mul(size)?.checked_add(start);
+        let fits = end(table_at, n_terms, ENTRY) == Some(texts_at)
+            && texts_at <= lengths_at
+            && end(lengths_at, n_documents, 1) == Some(places_at)
+            && end(places_at, n_documents, 4) == Some(many_at)
+            && many_at <= before.len();
+        if !fits || !mean.is_finite() {
+            return Err("its parts do not fit its length");
+        }
+        let inverse_norms = inverse_norms(mean);
+        Ok(Self {
+            n_documents,
+            n_terms,
+            table_at,
+            texts_at,
+            lengths_at,
+            places_at,
+            many_at,
+            inverse_norms,
+            bytes,
+        })
+    }
+
+    /// How many documents are indexed.
+    pub(crate) fn n_documents(&self) -> usize {
+        self.n_documents
     }
 
     /// The best products for a query, best first, ties by asin; none where no word is known.
     pub fn search(&self, query: &str) -> Vec<Hit> {
-        let mut weights: Vec<(u32, f32)> = Vec::new();
+        let mut terms: Vec<(usize, f32)> = Vec::new();
         for term in analyze(query) {
-            let Some(&list) = self.terms.get(&term) else {
-                continue;
-            };
-            match weights.iter_mut().find(|(other, _)| *other == list) {
+            let Some(term) = self.find(&term) else { continue };
+            match terms.iter_mut().find(|(other, _)| *other == term) {
                 Some((_, n)) => *n += 1.0,
-                None => weights.push((list, 1.0)),
+                None => terms.push((term, 1.0)),
             }
         }
-        let mut scores = vec![0.0_f64; self.inverse_norms.len()];
-        let mut found = Vec::new();
-        for (list, n) in weights {
-            let postings = &self.postings[list as usize];
-            let weight = n * self.inverse_document_frequency(postings.len());
-            for posting in postings {
-                let product = posting.product as usize;
-                let frequency = posting.n_occurrences as f32 * self.inverse_norms[product];
-                let score = weight - weight / (1.0 + frequency);
-                // A term's score is above 0, so 0 means that the product is new here.
-                if scores[product] == 0.0 {
-                    found.push(posting.product);
-                }
-                scores[product] += f64::from(score);
-            }
+        let terms = terms.into_iter().filter_map(|(number, n)| self.term(number, n)).collect();
+        let lengths = self.bytes.get(self.lengths_at..self.places_at).unwrap_or_default();
+        let many = Numbers::new(self.bytes.get(self.many_at..).unwrap_or_default());
+        let ranking = Ranking { lengths, inverse_norms: &self.inverse_norms, many };
+        let places = Numbers::new(self.bytes.get(self.places_at..self.many_at).unwrap_or_default());
+        let mut hits = ranking.best(terms, MAX_HITS);
+        for hit in &mut hits {
+            hit.product = places.get(hit.product as usize);
         }
-        let mut hits: Vec<Hit> = found
-            .into_iter()
-            .map(|product| Hit { product, score: scores[product as usize] as f32 })
-            .collect();
-        let order = |a: &Hit, b: &Hit| {
-            let rank = |hit: &Hit| self.asin_ranks[hit.product as usize];
-            b.score.total_cmp(&a.score).then_with(|| rank(a).cmp(&rank(b)))
-        };
-        if hits.len() > MAX_HITS {
-            hits.select_nth_unstable_by(MAX_HITS - 1, order);
-            hits.truncate(MAX_HITS);
-        }
-        hits.sort_unstable_by(order);
         hits
     }
 
+    /// What a query needs of a term that it has `n` times.
+    fn term(&self, number: usize, n: f32) -> Option<Term<'_>> {
+        let entry = self.entry(number)?;
+        let counts_at = entry.start.checked_add(entry.n_documents.checked_mul(4)?)?;
+        let documents = self.bytes.get(entry.start..counts_at)?;
+        let counts = self.bytes.get(counts_at..counts_at.checked_add(entry.n_documents)?)?;
+        let weight = n * self.inverse_document_frequency(entry.n_documents);
+        Some(Term::new(number as u32, weight, Numbers::new(documents), counts, entry.highest))
+    }
+
+    /// The number of a term.
+    fn find(&self, term: &str) -> Option<usize> {
+        let (mut low, mut high) = (0, self.n_terms);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match self.text(middle)?.cmp(term.as_bytes()) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Some(middle),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    fn text(&self, number: usize) -> Option<&[u8]> {
+        let start = match number.checked_sub(1) {
+            Some(before) => self.entry(before)?.text_end,
+            None => 0,
+        };
+        let texts = self.bytes.get(self.texts_at..self.lengths_at)?;
+        texts.get(start..self.entry(number)?.text_end)
+    }
+
+    fn entry(&self, number: usize) -> Option<Entry> {
+        let start = self.table_at + number * ENTRY;
+        let numbers = Numbers::new(self.bytes.get(start..start + ENTRY)?);
+        let start = u64::from(numbers.get(0)) | u64::from(numbers.get(1)) << 32;
+        Some(Entry {
+            start: usize::try_from(start).ok()?,
+            n_documents: numbers.get(2) as usize,
+            highest: f32::from_bits(numbers.get(3)),
+            text_end: numbers.get(4) as usize,
+        })
+    }
+
     fn inverse_document_frequency(&self, n_containing: usize) -> f32 {
-        let n_documents = self.inverse_norms.len() as f64;
+        let n_documents = self.n_documents as f64;
         let n_containing = n_containing as f64;
         (1.0 + (n_documents - n_containing + 0.5) / (n_containing + 0.5)).ln() as f32
     }
 }
 
+/// For every length that a byte can stand for.
+fn inverse_norms(mean: f32) -> Box<[f32; 256]> {
+    let of = |byte: usize| {
+        let length = decode_length(byte as u8) as f32;
+        1.0 / (K1 * ((1.0 - B) + B * length / mean))
+    };
+    Box::new(std::array::from_fn(of))
+}
+
 /// What is indexed of a product: title, description, first bullet point and options, lower case.
-pub fn indexed_text(product: &Product) -> String {
+pub fn indexed_text(product: &Product<'_>) -> String {
     let options: Vec<_> = product
         .options
         .iter()
         .map(|option| format!("{}: {}", option.name, option.values.join(", ")))
         .collect();
-    let first_point = product.bullet_points.first().map_or("", String::as_str);
+    let first_point = product.bullet_points.first().copied().unwrap_or_default();
     let options = options.join(", and ");
     format!("{} {} {first_point} {options}", product.title, product.description).to_lowercase()
 }
 
-/// Lucene's one-byte length (`SmallFloat.intToByte4`): 24 exact values, then 3 bits of mantissa.
-fn encode_length(length: u32) -> u8 {
-    if length < 24 {
-        return length as u8;
-    }
-    let rest = length - 24;
-    let n_bits = 32 - rest.leading_zeros();
-    let code = if n_bits < 4 {
-        rest
-    } else {
-        let shift = n_bits - 4;
-        ((rest >> shift) & 7) | ((shift + 1) << 3)
-    };
-    24 + code as u8
-}
-
-/// The length that a byte stands for (`SmallFloat.byte4ToInt`).
-fn decode_length(byte: u8) -> u32 {
-    if byte < 24 {
-        return u32::from(byte);
-    }
-    let code = u32::from(byte) - 24;
-    let mantissa = code & 7;
-    24 + match code >> 3 {
-        0 => mantissa,
-        exponent => (mantissa | 8) << (exponent - 1),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::raw::{Annotations, Prices, RawItem};
-    use eef_core::Seed;
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn lengths_are_rounded_down_and_never_by_more_than_an_eighth() {
-        for length in 0..100_000 {
-            let decoded = decode_length(encode_length(length));
-            assert!(decoded <= length && length - decoded <= length / 8, "{length} {decoded}");
-            assert!(length >= 40 || decoded == length);
+    use super::length::encode_length;
+    use super::*;
+    use crate::raw::{Annotations, NounTable, Prices, RawItem};
+    use eef_core::Seed;
+    use proptest::prelude::*;
+
+    fn catalog(items: &[RawItem]) -> Catalog {
+        let nothing = (Annotations::new(), NounTable::new(), Prices::new());
+        Catalog::new(items, &nothing.0, &nothing.1, &nothing.2, Seed::new(0)).0
+    }
+
+    fn item(asin: &str, name: &str) -> RawItem {
+        RawItem { asin: asin.to_owned(), name: name.to_owned(), ..RawItem::default() }
+    }
+
+    /// Every document's score, one after the other, as the formulas say it.
+    fn plain(catalog: &Catalog, query: &str) -> Vec<Hit> {
+        let documents: Vec<Vec<String>> =
+            catalog.products().map(|product| analyze(&indexed_text(&product))).collect();
+        let total: usize = documents.iter().map(Vec::len).sum();
+        let mean = (total as f64 / documents.len() as f64) as f32;
+        let mut counts: BTreeMap<String, f32> = BTreeMap::new();
+        for term in analyze(query) {
+            *counts.entry(term).or_default() += 1.0;
         }
+        let mut hits = Vec::new();
+        for (place, document) in documents.iter().enumerate() {
+            let length = decode_length(encode_length(document.len() as u32)) as f32;
+            let inverse_norm = 1.0 / (K1 * ((1.0 - B) + B * length / mean));
+            let mut score = 0.0;
+            for (term, n) in &counts {
+                let containing = documents.iter().filter(|d| d.contains(term)).count() as f64;
+                let idf = (1.0 + (documents.len() as f64 - containing + 0.5) / (containing + 0.5))
+                    .ln() as f32;
+                let n_here = document.iter().filter(|other| *other == term).count() as f32;
+                if n_here > 0.0 {
+                    let weight = n * idf;
+                    score += f64::from(weight - weight / (1.0 + n_here * inverse_norm));
+                }
+            }
+            if score > 0.0 {
+                hits.push(Hit { product: place as u32, score: score as f32 });
+            }
+        }
+        let asin = |hit: &Hit| catalog.listing(hit.product as usize).asin.to_owned();
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(asin(a).cmp(&asin(b))));
+        hits.truncate(MAX_HITS);
+        hits
     }
 
     #[test]
     fn equal_scores_are_ordered_by_asin() {
-        let item = |asin: &str| RawItem {
-            asin: asin.to_owned(),
-            name: "Red Mug".to_owned(),
-            ..RawItem::default()
-        };
-        let items = [item("B3"), item("B1"), item("B2")];
-        let (catalog, _) = Catalog::new(&items, &Annotations::new(), &Prices::new(), Seed::new(0));
+        let catalog = catalog(&["B3", "B1", "B2"].map(|asin| item(asin, "Red Mug")));
         let index = SearchIndex::new(&catalog);
-        let found = |query| {
-            let hits = index.search(query);
-            hits.iter().map(|hit| catalog.products()[hit.product as usize].asin.clone()).collect()
-        };
-        let asins: Vec<String> = found("mugs");
+        let hits = index.search("mugs");
+        let asins: Vec<_> =
+            hits.iter().map(|hit| catalog.listing(hit.product as usize).asin).collect();
         assert_eq!(asins, ["B1", "B2", "B3"]);
         assert!(index.search("").is_empty() && index.search("the sofa").is_empty());
+        assert_eq!(index.n_documents(), 3);
+    }
+
+    #[test]
+    fn a_word_may_occur_more_often_than_a_byte_counts() {
+        let names = [300, 254, 255, 256, 1].map(|n| format!("mug {}", "cup ".repeat(n)));
+        let items: Vec<_> =
+            names.iter().zip(["B1", "B2", "B3", "B4", "B5"]).map(|(n, a)| item(a, n)).collect();
+        let catalog = catalog(&items);
+        let index = SearchIndex::new(&catalog);
+        for query in ["cup", "cup mug", "mug cup cup"] {
+            assert_eq!(index.search(query), plain(&catalog, query), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_index_is_refused() {
+        let index = SearchIndex::new(&catalog(&[item("B1", "red mug"), item("B2", "blue mug")]));
+        let bytes = index.bytes.to_vec();
+        assert!(SearchIndex::read(bytes.clone().into()).is_ok());
+        for n in 0..bytes.len() {
+            assert!(SearchIndex::read(bytes[..n].to_vec().into()).is_err(), "{n}");
+        }
+        // Whatever else is changed, nothing panics.
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 0xff;
+            if let Ok(index) = SearchIndex::read(changed.into()) {
+                index.search("red mug");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_that_is_skipped_would_have_been_found(
+            // Few words, some rare, and far more documents than hits and than one window holds.
+            names in prop::collection::vec(prop::collection::vec(0..18_u32, 1..9), 2050..4200),
+            queries in prop::collection::vec(prop::collection::vec(0..18_u32, 1..7), 1..8),
+        ) {
+            let text = |words: &Vec<u32>| {
+                let word = |w: &u32| ["mug", "cup", "red", "tin", "pan", "oak"][(*w * *w / 54) as usize % 6];
+                words.iter().map(word).collect::<Vec<_>>().join(" ")
+            };
+            let asin = |number: usize| format!("B{}", (number * 7919) % 10_000);
+            let items: Vec<_> =
+                names.iter().enumerate().map(|(n, words)| item(&asin(n), &text(words))).collect();
+            let catalog = catalog(&items);
+            let index = SearchIndex::new(&catalog);
+            for query in &queries {
+                prop_assert_eq!(index.search(&text(query)), plain(&catalog, &text(query)));
+            }
+        }
     }
 }

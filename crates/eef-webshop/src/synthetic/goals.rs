@@ -49,6 +49,7 @@ impl SyntheticGoal {
                 self.options().into_iter().map(str::to_owned).collect(),
             ),
             weight: 1.0,
+            nouns: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! So a price limit makes [`Needs::Next`] necessary and a colour [`Needs::Back`], and the shares
 //! of both are fields of [`WorldConfig`].
 
+mod bulk;
 mod goals;
 mod listing;
 pub(crate) mod words;
@@ -21,6 +22,7 @@ use crate::raw::{Annotations, NounTable, Prices, RawItem};
 use crate::search::SearchIndex;
 use crate::{WebShop, WebShopError};
 
+pub use bulk::{BulkCatalog, BulkRecord};
 pub use goals::{Needs, SyntheticGoal};
 pub use listing::Listing;
 
@@ -104,8 +106,7 @@ impl World {
     /// Draws a shop and its goals. The same arguments always give the same shop.
     pub fn draw(config: &WorldConfig, seed: Seed) -> Self {
         let mut world = Self { listings: listing::listings(config, seed), goals: Vec::new() };
-        let (catalog, _) = Catalog::new(&world.items(), &world.annotations(), &Prices::new(), seed);
-        let index = SearchIndex::new(&catalog);
+        let index = SearchIndex::new(&world.catalog());
         // What a task needs depends on what its search finds, so the shop's own search is asked.
         let ranking = |query: &str| -> Vec<usize> {
             index.search(query).into_iter().map(|hit| hit.product as usize).collect()
@@ -119,12 +120,17 @@ impl World {
     /// # Errors
     /// [`WebShopError`] where the engine refuses a product or a goal.
     pub fn open(&self, name: &str) -> Result<Arc<WebShop>, WebShopError> {
-        let (catalog, _) =
-            Catalog::new(&self.items(), &self.annotations(), &Prices::new(), Seed::new(0));
         let goals = Split::ALL
             .into_iter()
             .flat_map(|split| self.shop_goals(split).into_iter().map(move |goal| (split, goal)));
-        Ok(Arc::new(WebShop::new(name, catalog, goals, self.nouns())?))
+        Ok(Arc::new(WebShop::new(name, self.catalog(), goals)?))
+    }
+
+    /// The products, cleaned.
+    fn catalog(&self) -> Catalog {
+        let (items, annotations, nouns) = (self.items(), self.annotations(), self.nouns());
+        // No price is a range: no seed draws any.
+        Catalog::new(&items, &annotations, &nouns, &Prices::new(), Seed::new(0)).0
     }
 
     /// The products as in WebShop's `items_shuffle.json`.
@@ -203,19 +209,18 @@ mod tests {
     #[test]
     fn every_goal_is_solved_by_its_own_product_and_by_no_other_kind() {
         let world = world();
-        let (catalog, report) =
-            Catalog::new(&world.items(), &world.annotations(), &Prices::new(), Seed::new(1));
-        assert_eq!(report.n_records, catalog.products().len());
-        let nouns = world.nouns();
+        let catalog = world.catalog();
+        assert_eq!(catalog.len(), world.listings.len());
         let mut n_compared = 0;
         for split in Split::ALL {
             for goal in world.shop_goals(split) {
+                let goal = goal.with_nouns_of(&catalog);
                 let product = catalog.get(&goal.asin).unwrap();
                 let options = goal.goal_options.values();
-                let own = reward(&goal, product, &options, product.price, &nouns);
+                let own = reward(&goal, &product, &options, product.price);
                 assert!(own.reward.is_positive(), "{goal:?} {own:?}");
-                let other = &catalog.products()[n_compared % catalog.products().len()];
-                let bought = reward(&goal, other, &options, other.price, &nouns);
+                let other = catalog.product(n_compared % catalog.len());
+                let bought = reward(&goal, &other, &options, other.price);
                 if other.query != goal.query {
                     assert!(!bought.reward.is_positive(), "{goal:?} {other:?}");
                 }

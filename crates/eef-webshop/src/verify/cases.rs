@@ -9,7 +9,7 @@ use super::data::Data;
 use super::{Tally, records};
 use crate::error::WebShopError;
 use crate::goal::{Goal, GoalOptions};
-use crate::raw::Prices;
+use crate::raw::{NounTable, Prices};
 use crate::reward::{normalize_color, reward, token_set_ratio};
 use crate::search::{SearchIndex, analyze};
 
@@ -45,8 +45,8 @@ struct RecordedReward {
 }
 
 pub(super) fn rewards(data: &Data<'_>, path: &Path, tally: &mut Tally) -> Result<(), WebShopError> {
-    let catalog = data.catalog(&Prices::new())?;
     let nouns = data.nouns()?;
+    let catalog = data.catalog(&nouns, &Prices::new())?;
     for (number, case) in records::<RewardCase>(path)? {
         let RewardCase { goal, purchased_asin, options, price, expected } = case;
         let product = catalog.get(&purchased_asin).ok_or_else(|| WebShopError::Record {
@@ -65,9 +65,11 @@ pub(super) fn rewards(data: &Data<'_>, path: &Path, tally: &mut Tally) -> Result
             price_upper: goal.price_upper,
             goal_options: goal.goal_options,
             weight: 1.0,
-        };
+            nouns: None,
+        }
+        .with_nouns_of(&catalog);
         let chosen: Vec<&str> = options.values().map(String::as_str).collect();
-        let found = reward(&goal, product, &chosen, price, &nouns);
+        let found = reward(&goal, &product, &chosen, price);
         tally.case(format!("record {number}"));
         tally.same("reward", &found.reward.get(), &expected.reward);
         tally.same("type factor", &found.type_factor, &expected.r_type);
@@ -98,11 +100,11 @@ pub(super) fn searches(
     path: &Path,
     tally: &mut Tally,
 ) -> Result<(), WebShopError> {
-    let catalog = data.catalog(&Prices::new())?;
+    let catalog = data.catalog(&NounTable::new(), &Prices::new())?;
     let index = SearchIndex::new(&catalog);
     for (number, case) in records::<SearchCase>(path)? {
         let hits = index.search(&case.query);
-        let asin = |product: u32| catalog.products()[product as usize].asin.clone();
+        let asin = |product: u32| catalog.listing(product as usize).asin.to_owned();
         let asins: Vec<String> = hits.iter().map(|hit| asin(hit.product)).collect();
         tally.case(format!("record {number}: {}", case.query));
         tally.same("words of the query", &analyze(&case.query), &case.analyzed);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::catalog::Catalog;
 use crate::error::WebShopError;
-use crate::goal::Goal;
+use crate::goal::{Goal, goals_of};
 use crate::prepared::{read, records_of_list, records_of_map};
 use crate::raw::{NounTable, Prices};
 
@@ -22,14 +22,18 @@ impl<'a> Data<'a> {
         Self { directory }
     }
 
-    /// The products at these prices.
-    pub(super) fn catalog(&self, prices: &Prices) -> Result<Catalog, WebShopError> {
+    /// The products at these prices, with the nouns of their titles.
+    pub(super) fn catalog(
+        &self,
+        nouns: &NounTable,
+        prices: &Prices,
+    ) -> Result<Catalog, WebShopError> {
         let items = self.find("items_shuffle", ".json")?;
         let annotations = self.find("items_ins_v2", ".json")?;
         let items = records_of_list(&items, &read(&items)?)?;
         let annotations = records_of_map(&annotations, &read(&annotations)?)?;
-        let (catalog, report) = Catalog::new(&items, &annotations, prices, Seed::new(0));
-        if catalog.products().is_empty() {
+        let (catalog, report) = Catalog::new(&items, &annotations, nouns, prices, Seed::new(0));
+        if catalog.is_empty() {
             return Err(WebShopError::NoProducts { n_records: report.n_records });
         }
         Ok(catalog)
@@ -57,11 +61,7 @@ impl<'a> Data<'a> {
     /// AgentBoard's goals, in their order.
     pub(super) fn agentboard_goals(&self) -> Result<Vec<Goal>, WebShopError> {
         let path = self.find("agentboard_style_goals", ".jsonl")?;
-        Goal::from_agentboard(&read(&path)?).map_err(|(line, error)| WebShopError::Record {
-            path,
-            record: line.to_string(),
-            message: error.to_string(),
-        })
+        goals_of(&path, &read(&path)?)
     }
 
     /// The prices of WebShop's own environment.

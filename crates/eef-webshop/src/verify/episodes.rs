@@ -43,9 +43,9 @@ struct Step {
 }
 
 pub(super) fn agents(data: &Data<'_>, path: &Path, tally: &mut Tally) -> Result<(), WebShopError> {
-    let catalog = data.catalog(&data.agentboard_prices()?)?;
+    let catalog = data.catalog(&data.nouns()?, &data.agentboard_prices()?)?;
     let goals = data.agentboard_goals()?.into_iter().map(|goal| (Split::Test, goal));
-    let shop = WebShop::new(NAME, catalog, goals, data.nouns()?)?;
+    let shop = WebShop::new(NAME, catalog, goals)?;
     let [lite, board] = [Variant::AgentLite, Variant::AgentBoard]
         .map(|variant| shop.clone().with_variant(variant).with_fidelity(Fidelity::Original));
     for (number, episode) in records::<Episode>(path)? {
@@ -137,8 +137,7 @@ pub(super) fn original(
     path: &Path,
     tally: &mut Tally,
 ) -> Result<(), WebShopError> {
-    let catalog = data.catalog(&data.original_prices()?)?;
-    let nouns = data.nouns()?;
+    let catalog = data.catalog(&data.nouns()?, &data.original_prices()?)?;
     let episodes: Vec<(usize, TextEpisode)> = records(path)?;
     for (number, TextEpisode { goal_index, .. }) in &episodes {
         if *goal_index > MAX_GOAL {
@@ -157,7 +156,7 @@ pub(super) fn original(
         goals[episode.goal_index as usize] = episode.goal.clone();
     }
     let goals = goals.into_iter().map(|goal| (Split::Test, goal));
-    let shop = WebShop::new(NAME, catalog, goals, nouns)?.with_fidelity(Fidelity::Original);
+    let shop = WebShop::new(NAME, catalog, goals)?.with_fidelity(Fidelity::Original);
     for mode in [TextMode::Text, TextMode::TextRich] {
         let shop = shop.clone().with_variant(Variant::Original(mode));
         for (number, episode) in &episodes {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use eef_core::Seed;
 use eef_webshop::Catalog;
-use eef_webshop::raw::{Annotations, Prices, RawItem};
+use eef_webshop::raw::{Annotations, NounTable, Prices, RawItem};
 use serde::de::DeserializeOwned;
 
 /// The folder with the data, if there is one.
@@ -59,7 +59,8 @@ fn annotations() -> Option<Annotations> {
 
 /// The 1,000 products with the prices given.
 fn catalog(prices: &Prices) -> Option<Catalog> {
-    let (catalog, report) = Catalog::new(&items()?, &annotations()?, prices, Seed::new(0));
-    assert_eq!((catalog.products().len(), report.n_records), (1000, 1000));
+    let (catalog, report) =
+        Catalog::new(&items()?, &annotations()?, &NounTable::new(), prices, Seed::new(0));
+    assert_eq!((catalog.len(), report.n_records), (1000, 1000));
     Some(catalog)
 }

@@ -20,7 +20,7 @@ fn documents_have_the_originals_words() {
     let mut n_different = 0;
     for document in &documents {
         let product = catalog.get(&document.id).unwrap();
-        let found = analyze(&eef_webshop::indexed_text(product));
+        let found = analyze(&eef_webshop::indexed_text(&product));
         if found != document.tokens {
             n_different += 1;
             let place = found.iter().zip(&document.tokens).position(|(a, b)| a != b);

@@ -1,0 +1,25 @@
+//! `cargo xtask bench`: speed and memory, as tables that can be put into a document.
+
+mod webshop;
+
+use clap::{Args, Subcommand};
+
+/// What to measure.
+#[derive(Args)]
+pub struct BenchArguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The shop: steps of random visits, and a catalogue of a million products
+    Webshop(webshop::WebshopArguments),
+}
+
+/// Runs the command.
+pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+    match &arguments.what {
+        What::Webshop(arguments) => webshop::run(arguments),
+    }
+}
