@@ -14,7 +14,7 @@ use crate::AgentAction;
 /// let task = TaskId::new(shop.name(), Split::Test, 0);
 /// let replies = RandomWalk::visit(&mut shop.shopper(), &task, Seed::new(1), 20)?;
 /// assert!(replies[0].starts_with("search["));
-/// # Ok::<(), eef_core::EnvError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct RandomWalk {

@@ -178,7 +178,7 @@ impl Catalog {
         if !fits {
             return Err("its parts do not fit its length");
         }
-        let catalog = Self { n_products, ends_at, places_at, asins_at, width, bytes };
+        let catalog = Self { bytes, n_products, ends_at, places_at, asins_at, width };
         let mut end = 0;
         for place in 0..n_products {
             let next = catalog.end(place);

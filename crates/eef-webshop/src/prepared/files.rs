@@ -128,20 +128,22 @@ impl<'a> Writing<'a> {
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
         let file = File::create(&temporary).map_err(|source| failed(&temporary, source))?;
+        let file = Hashing { file, hasher: blake3::Hasher::new() };
         let out = BufWriter::with_capacity(1 << 20, file);
-        Ok(Begun { name: name.to_owned(), path, temporary, out, hasher: blake3::Hasher::new() })
+        Ok(Begun { name: name.to_owned(), path, temporary, out })
     }
 
     /// Puts a file in its place.
     pub(super) fn end(&mut self, mut begun: Begun) -> Result<(), WebShopError> {
         let put = |begun: &mut Begun, changed: &mut bool| {
             begun.out.flush()?;
-            let hash = begun.hasher.finalize().to_string();
-            let len = begun.out.get_ref().metadata()?.len();
+            let Hashing { file, hasher } = begun.out.get_ref();
+            let hash = hasher.finalize().to_string();
+            let len = file.metadata()?.len();
             let is_same = fs::metadata(&begun.path).is_ok_and(|old| old.len() == len)
                 && hash_of(&begun.path)? == hash;
             if !is_same {
-                begun.out.get_ref().sync_all()?;
+                file.sync_all()?;
                 let manifest = self.directory.join(MANIFEST);
                 if begun.name != MANIFEST && manifest.exists() {
                     fs::remove_file(manifest)?;
@@ -182,8 +184,25 @@ pub(super) struct Begun {
     name: String,
     path: PathBuf,
     temporary: PathBuf,
-    out: BufWriter<File>,
+    out: BufWriter<Hashing>,
+}
+
+/// A file whose bytes are hashed on their way.
+struct Hashing {
+    file: File,
     hasher: blake3::Hasher,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 impl Begun {
@@ -196,9 +215,7 @@ impl Begun {
 
 impl Write for Begun {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..n]);
-        Ok(n)
+        self.out.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -6,12 +6,14 @@ mod nouns;
 mod similarity;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use eef_core::Reward;
 
 pub use color::normalize_color;
 pub(crate) use combinations::{best_reward, last_reward};
+use similarity::is_more_alike;
 pub use similarity::token_set_ratio;
 
 use crate::catalog::Product;
@@ -46,8 +48,9 @@ pub fn reward(goal: &Goal, product: &Product<'_>, chosen: &[&str], price: f64) -
     let wanted = nouns::of_goal(goal);
     let title_score = nouns::title_score(&bought, &wanted);
     let type_factor = type_factor(goal, product, title_score);
-    let n_attributes =
-        goal.attributes.iter().filter(|attribute| has_attribute(product, attribute)).count();
+    let texts = Texts::default();
+    let has = |attribute: &&String| has_attribute(product, &texts, attribute);
+    let n_attributes = goal.attributes.iter().filter(has).count();
     let n_options = n_options_chosen(&goal.goal_options, chosen);
     let is_affordable = price <= goal.price_upper;
     let detail = RewardDetail {
@@ -91,12 +94,21 @@ fn type_factor(goal: &Goal, product: &Product<'_>, title_score: f64) -> f64 {
     }
 }
 
-fn has_attribute(product: &Product<'_>, attribute: &str) -> bool {
-    let alike = |other: &&str| token_set_ratio(other, attribute) > THRESHOLD;
+/// A product's texts in lower case, made when they are first looked at.
+#[derive(Default)]
+struct Texts {
+    title: OnceCell<String>,
+    bullet_points: OnceCell<String>,
+    description: OnceCell<String>,
+}
+
+fn has_attribute(product: &Product<'_>, texts: &Texts, attribute: &str) -> bool {
+    let alike = |other: &&str| is_more_alike(other, attribute, THRESHOLD);
+    let lower_points = || product.bullet_points.join(" ").to_lowercase();
     product.attributes.iter().any(alike)
-        || product.title.to_lowercase().contains(attribute)
-        || product.bullet_points.join(" ").to_lowercase().contains(attribute)
-        || product.description.to_lowercase().contains(attribute)
+        || texts.title.get_or_init(|| product.title.to_lowercase()).contains(attribute)
+        || texts.bullet_points.get_or_init(lower_points).contains(attribute)
+        || texts.description.get_or_init(|| product.description.to_lowercase()).contains(attribute)
 }
 
 fn n_options_chosen(goal: &GoalOptions, chosen: &[&str]) -> usize {
@@ -123,7 +135,7 @@ fn wanted_options(goal: &GoalOptions) -> Vec<Cow<'_, str>> {
 }
 
 fn is_met(wanted: &str, chosen: &str) -> bool {
-    token_set_ratio(normalize_color(chosen), wanted) > THRESHOLD
+    is_more_alike(normalize_color(chosen), wanted, THRESHOLD)
 }
 
 #[cfg(test)]

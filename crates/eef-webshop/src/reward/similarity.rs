@@ -1,6 +1,6 @@
 //! How alike two texts are: the `token_set_ratio` of thefuzz 0.19 on Python's difflib.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// From 0 to 100: how alike the sets of words of two texts are. A text whose words all occur in
 /// the other gives 100.
@@ -13,21 +13,45 @@ use std::collections::{BTreeMap, BTreeSet};
 /// assert_eq!(token_set_ratio("", "blue"), 0);
 /// ```
 pub fn token_set_ratio(a: &str, b: &str) -> u32 {
+    highest_ratio(a, b, 0)
+}
+
+/// Whether two texts are more alike than that, which is mostly told without comparing them
+/// character by character.
+pub(super) fn is_more_alike(a: &str, b: &str, than: u32) -> bool {
+    highest_ratio(a, b, than) > than
+}
+
+/// The ratio, exact where it is above `floor` and anything up to that where it is not.
+fn highest_ratio(a: &str, b: &str, floor: u32) -> u32 {
     let (a, b) = (normalize(a), normalize(b));
-    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
     let (a, b) = (words(&a), words(&b));
     if a.is_empty() || b.is_empty() {
         return 0;
     }
-    let common: Vec<&str> = a.intersection(&b).map(String::as_str).collect();
-    let with_rest = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
-        let rest = one.difference(other).map(String::as_str);
-        let all: Vec<&str> = common.iter().copied().chain(rest).collect();
-        all.join(" ").chars().collect::<Vec<char>>()
+    let common: Vec<&str> =
+        a.iter().copied().filter(|word| b.binary_search(word).is_ok()).collect();
+    let with_rest = |one: &[&str]| {
+        let rest = one.iter().filter(|word| common.binary_search(word).is_err());
+        let all: Vec<&str> = common.iter().chain(rest).copied().collect();
+        all.join(" ")
     };
-    let (x, y) = (with_rest(&a, &b), with_rest(&b, &a));
-    let common: Vec<char> = common.join(" ").chars().collect();
-    ratio(&common, &x).max(ratio(&common, &y)).max(ratio(&x, &y))
+    let (x, y, common) = (with_rest(&a), with_rest(&b), common.join(" "));
+    let mut highest = 0;
+    for (one, other) in [(&common, &x), (&common, &y), (&x, &y)] {
+        if highest < 100 {
+            highest = highest.max(ratio(one, other, highest.max(floor)));
+        }
+    }
+    highest
+}
+
+/// The words of a text, sorted, each once.
+fn words(text: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    words.sort_unstable();
+    words.dedup();
+    words
 }
 
 /// Drops Latin-1 characters above ASCII, makes a space of all that is no letter, digit or
@@ -39,16 +63,41 @@ fn normalize(text: &str) -> String {
     spaced.to_lowercase()
 }
 
-fn ratio(a: &[char], b: &[char]) -> u32 {
+/// The ratio, exact where it is above `floor` and anything up to that where it is not.
+fn ratio(a: &str, b: &str, floor: u32) -> u32 {
     if a == b {
         return 100;
     }
     if a.is_empty() || b.is_empty() {
         return 0;
     }
-    let n_matching = matching_characters(a, b);
-    let ratio = 2.0 * n_matching as f64 / (a.len() + b.len()) as f64;
-    (100.0 * ratio).round_ties_even() as u32
+    let of = |n_matching: usize, n_a: usize, n_b: usize| {
+        let ratio = 2.0 * n_matching as f64 / (n_a + n_b) as f64;
+        (100.0 * ratio).round_ties_even() as u32
+    };
+    let (n_a, n_b) = (a.chars().count(), b.chars().count());
+    // Never more match than the shorter one has, and than both have of each character.
+    if of(n_a.min(n_b), n_a, n_b) <= floor || of(n_common(a, b), n_a, n_b) <= floor {
+        return 0;
+    }
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    of(matching_characters(&a, &b), n_a, n_b)
+}
+
+/// No fewer than the characters that both have, in whatever order.
+fn n_common(a: &str, b: &str) -> usize {
+    // By the last bits of their codes: characters that share them count as the same.
+    let mut counts = [0_i32; 64];
+    for c in b.chars() {
+        counts[c as usize % 64] += 1;
+    }
+    let mut n_common = 0;
+    for c in a.chars() {
+        let count = &mut counts[c as usize % 64];
+        n_common += usize::from(*count > 0);
+        *count -= 1;
+    }
+    n_common
 }
 
 /// The characters in the matching blocks of difflib's `SequenceMatcher(None, a, b)`: the longest
@@ -157,6 +206,13 @@ mod tests {
             prop_assert!(token_set_ratio(&a, &b) <= 100);
             let own = token_set_ratio(&a, &a);
             prop_assert!(own == 100 || own == 0);
+        }
+
+        #[test]
+        fn what_is_told_early_is_what_a_comparison_tells(
+            a in "[abc é-]{0,24}", b in "[abc é-]{0,24}", than in 0..100_u32,
+        ) {
+            prop_assert_eq!(is_more_alike(&a, &b, than), token_set_ratio(&a, &b) > than);
         }
     }
 }

@@ -117,6 +117,7 @@ fn class(c: char) -> Class {
         | '\u{edc}'..='\u{edf}'
         | '\u{1000}'..='\u{103f}'
         | '\u{1780}'..='\u{17d3}' => Class::Run,
+        '\0'..='\x7f' => Class::Other,
         _ if is_pictographic(c) => Class::Pictograph,
         _ if c.is_alphabetic() => Class::Letter,
         _ => Class::Other,

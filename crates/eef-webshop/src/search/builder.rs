@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use super::analyzer::{term_of, words};
 use super::length::encode_length;
-use super::{MAGIC, MANY, inverse_norms};
+use super::ranking::{BLOCK, steps};
+use super::{MAGIC, MANY, has_blocks, inverse_norms};
 
 /// Takes documents in load order. Keeps the lists in memory, two or three bytes a posting.
 #[derive(Default)]
@@ -40,17 +41,15 @@ impl IndexBuilder {
         let number = self.lengths.len() as u32;
         self.document.clear();
         words(text, |word| {
-            let term = match self.known.get(word) {
-                Some(term) => *term,
-                None => {
-                    let term = term_of(word).map(|term| {
-                        let next = self.terms.len() as u32;
-                        *self.terms.entry(term.into()).or_insert(next)
-                    });
-                    self.known.insert(word.into(), term);
-                    term
-                }
-            };
+            let known = self.known.get(word).copied();
+            let term = known.unwrap_or_else(|| {
+                let term = term_of(word).map(|term| {
+                    let next = self.terms.len() as u32;
+                    *self.terms.entry(term.into()).or_insert(next)
+                });
+                self.known.insert(word.into(), term);
+                term
+            });
             self.document.extend(term);
         });
         self.lengths.push(self.document.len() as u32);
@@ -65,6 +64,7 @@ impl IndexBuilder {
     /// numbered.
     pub(crate) fn finish<W: Write>(mut self, places: &[u32], out: W) -> io::Result<W> {
         let n_documents = self.lengths.len();
+        let n_blocks = n_documents.div_ceil(BLOCK);
         let total: u64 = self.lengths.iter().copied().map(u64::from).sum();
         // Lucene counts the documents that have the field: here all.
         let mean = (total as f64 / n_documents.max(1) as f64) as f32;
@@ -106,6 +106,20 @@ impl IndexBuilder {
             table.extend(text_end.to_le_bytes());
             out.write(&documents)?;
             out.write(&counts)?;
+            if has_blocks(postings.len(), n_blocks) {
+                let (mut starts, mut highest) = (Vec::new(), vec![0_u8; n_blocks]);
+                for (posting, (document, count)) in (0_u32..).zip(&postings) {
+                    let block = *document as usize / BLOCK;
+                    starts.resize((block + 1).max(starts.len()), posting);
+                    let length = lengths[places[*document as usize] as usize];
+                    let frequency = *count as f32 * inverse_norms[usize::from(length)];
+                    highest[block] = highest[block].max(steps(frequency));
+                }
+                starts.resize(n_blocks, postings.len() as u32);
+                let starts: Vec<_> = starts.into_iter().map(u32::to_le_bytes).collect();
+                out.write(starts.as_flattened())?;
+                out.write(&highest)?;
+            }
         }
         let table_at = out.position;
         out.write(&table)?;

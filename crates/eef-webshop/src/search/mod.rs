@@ -3,10 +3,12 @@
 //! An index is a run of bytes like the catalogue, in memory or mapped. Documents are numbered in
 //! the order of their asins, so that of two with the same score the one that comes first wins.
 //!
-//! The bytes: for each term, in the order of the terms, its documents (32-bit, rising) and how
-//! often each has it (8-bit); a table of the terms (where the list begins, 64-bit, how many
-//! documents, the highest term frequency over length norm, a 32-bit float, where the term's text
-//! ends, 32-bit); the terms' texts; each document's length, as Lucene rounds it (8-bit); each
+//! The bytes: for each term, in the order of the terms, its documents (32-bit, rising), how often
+//! each has it (8-bit) and, for terms with at least as many documents as there are blocks of
+//! documents, the first posting of each block (32-bit) and the highest saturation in it (8-bit); a
+//! table of the terms (where the list begins, 64-bit, how many documents, 32-bit, the highest term
+//! frequency over length norm, a 32-bit float, where the term's text ends, 32-bit); the terms'
+//! texts; each document's length, as Lucene rounds it (8-bit); each
 //! document's place in the catalogue (32-bit); what occurs more than 254 times (term, document,
 //! count, 32-bit each); [`TRAILER`] bytes that say where these begin.
 
@@ -25,7 +27,7 @@ use crate::bytes::{Bytes, Numbers, long};
 use crate::catalog::{Catalog, Product};
 use crate::error::WebShopError;
 use length::decode_length;
-use ranking::{Ranking, Term};
+use ranking::{BLOCK, Blocks, Ranking, Term};
 
 /// How many products a search finds at most.
 pub const MAX_HITS: usize = 50;
@@ -139,6 +141,7 @@ impl SearchIndex {
         }
         let inverse_norms = inverse_norms(mean);
         Ok(Self {
+            bytes,
             n_documents,
             n_terms,
             table_at,
@@ -147,7 +150,6 @@ impl SearchIndex {
             places_at,
             many_at,
             inverse_norms,
-            bytes,
         })
     }
 
@@ -180,12 +182,19 @@ impl SearchIndex {
 
     /// What a query needs of a term that it has `n` times.
     fn term(&self, number: usize, n: f32) -> Option<Term<'_>> {
-        let entry = self.entry(number)?;
-        let counts_at = entry.start.checked_add(entry.n_documents.checked_mul(4)?)?;
-        let documents = self.bytes.get(entry.start..counts_at)?;
-        let counts = self.bytes.get(counts_at..counts_at.checked_add(entry.n_documents)?)?;
-        let weight = n * self.inverse_document_frequency(entry.n_documents);
-        Some(Term::new(number as u32, weight, Numbers::new(documents), counts, entry.highest))
+        let Entry { start, n_documents, highest, .. } = self.entry(number)?;
+        let (documents, rest) = self.bytes.get(start..)?.split_at_checked(n_documents * 4)?;
+        let (counts, rest) = rest.split_at_checked(n_documents)?;
+        let n_blocks = self.n_documents.div_ceil(BLOCK);
+        let blocks = if has_blocks(n_documents, n_blocks) {
+            let (starts, rest) = rest.split_at_checked(n_blocks * 4)?;
+            Some(Blocks { starts: Numbers::new(starts), highest: rest.get(..n_blocks)? })
+        } else {
+            None
+        };
+        let weight = n * self.inverse_document_frequency(n_documents);
+        let documents = Numbers::new(documents);
+        Some(Term::new(number as u32, weight, documents, counts, blocks, highest))
     }
 
     /// The number of a term.
@@ -228,6 +237,11 @@ impl SearchIndex {
         let n_containing = n_containing as f64;
         (1.0 + (n_documents - n_containing + 0.5) / (n_containing + 0.5)).ln() as f32
     }
+}
+
+/// Whether a term's list tells where each block begins: where it has a posting in most of them.
+fn has_blocks(n_documents: usize, n_blocks: usize) -> bool {
+    n_documents >= n_blocks
 }
 
 /// For every length that a byte can stand for.

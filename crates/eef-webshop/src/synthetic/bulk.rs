@@ -91,9 +91,7 @@ impl BulkCatalog {
             asin: asin(number),
             name: title,
             full_description: prose(rng.below(100), rng),
-            small_description: (0..1 + rng.below(8))
-                .map(|_| prose(8 + rng.below(30), rng))
-                .collect(),
+            small_description: (0..=rng.below(8)).map(|_| prose(8 + rng.below(30), rng)).collect(),
             pricing,
             customization_options: RawOptions::from_texts(options),
             category: category.department.to_owned(),
