@@ -61,6 +61,9 @@ pub struct DataConfig {
     /// What `cargo xtask prepare-data` wrote. A path that begins with `fixtures/` is looked up in
     /// the fixtures of the repository.
     pub directory: String,
+    /// Whether the shop has the accidents of the original's server too: pages below 1, stale lists,
+    /// queries that pass through addresses, progress reported as reward.
+    pub faithful: bool,
     /// Teachers: a JSONL file of trajectories, or `scripted-strong` and `scripted-weak`, which are
     /// asked when the run begins.
     pub experts: Vec<String>,
@@ -263,6 +266,7 @@ impl Default for DataConfig {
         Self {
             environment: EnvironmentKind::WebShop,
             directory: "fixtures/webshop".to_owned(),
+            faithful: false,
             experts: vec!["fixtures/experts/scripted-strong.jsonl".to_owned()],
             bc_experts: Vec::new(),
             n_train_tasks: 0,

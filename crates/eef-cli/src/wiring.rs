@@ -3,6 +3,7 @@
 mod checks;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
@@ -11,7 +12,7 @@ use eef_core::{Control, Environment, Opening, Policy, Seed, Split, Trajectory, T
 use eef_rollout::demonstrate;
 use eef_train::Schedule;
 use eef_webshop::teacher::ScriptedTeacher;
-use eef_webshop::{AgentAction, ShopEnvironment, WebShop};
+use eef_webshop::{AgentAction, Fidelity, ShopEnvironment, WebShop};
 use eef_weights::directory_hash;
 
 use crate::config::{Config, EnvironmentKind};
@@ -25,7 +26,12 @@ pub fn environment(config: &Config) -> anyhow::Result<ShopEnvironment> {
         bail!("ScienceWorld is not part of this version; iterate --dry-run plans for it");
     }
     let directory = paths::require(&config.data.directory, "the data", &config.plan.data_source)?;
-    Ok(WebShop::open(&directory)?.environment())
+    let shop = WebShop::open(&directory)?;
+    if config.data.faithful {
+        let shop = shop.as_ref().clone().with_fidelity(Fidelity::Original);
+        return Ok(Arc::new(shop).environment());
+    }
+    Ok(shop.environment())
 }
 
 /// The prompt of the configuration.

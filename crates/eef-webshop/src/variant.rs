@@ -37,9 +37,10 @@ pub enum Fidelity {
     #[default]
     Sane,
     /// As the original programs on AgentBoard's server: queries and options pass through URLs,
-    /// AgentLite has pages below 1, lists shown before and the hidden attributes can be clicked,
-    /// characters above U+00FF vanish, AgentBoard drops the last character of an action whatever
-    /// it is, and its progress rate takes a product's last combination of options.
+    /// AgentLite has pages below 1 and reports progress as the reward until something is bought,
+    /// lists shown before and the hidden attributes can be clicked, characters above U+00FF vanish,
+    /// AgentBoard drops the last character of an action whatever it is, and its progress rate takes
+    /// a product's last combination of options.
     Original,
 }
 

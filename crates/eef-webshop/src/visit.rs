@@ -11,7 +11,7 @@ use crate::page;
 use crate::progress::Progress;
 use crate::session::{Answer, Purchase, Seen, Session};
 use crate::shop::WebShop;
-use crate::variant::{TextMode, Variant};
+use crate::variant::{Fidelity, TextMode, Variant};
 
 /// A visit's state. Cloned in constant time.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,11 @@ pub(crate) struct Visit {
 /// What each variant keeps.
 #[derive(Clone, Debug, PartialEq)]
 enum Program {
-    AgentLite(Session),
+    AgentLite {
+        session: Session,
+        /// What the visit is said to have earned, where that is not the purchase alone.
+        progress: Option<Progress>,
+    },
     AgentBoard {
         session: Session,
         progress: Progress,
@@ -36,9 +40,14 @@ enum Program {
 /// What a reply led to.
 struct Outcome {
     observation: String,
-    /// What the purchase earns; `None` where nothing was bought.
+    /// What the visit has earned; `None` where nothing was bought.
     earned: Option<Reward>,
     is_finished: bool,
+}
+
+/// The reward that a progress rate is reported as.
+fn reported(progress: &Progress) -> Option<Reward> {
+    Reward::new(progress.rate()).ok()
 }
 
 impl Outcome {
@@ -56,7 +65,10 @@ impl Visit {
     pub(crate) fn new(shop: &WebShop, task: &TaskId) -> (Self, String) {
         let first = Session::first_page();
         let (program, first) = match shop.floor.variant {
-            Variant::AgentLite => (Program::AgentLite(Session::new()), first),
+            Variant::AgentLite => {
+                let progress = (shop.floor.fidelity == Fidelity::Original).then(Progress::default);
+                (Program::AgentLite { session: Session::new(), progress }, first)
+            }
             Variant::AgentBoard => {
                 let (session, progress) = (Session::new(), Progress::default());
                 let last_shown = first.as_str().into();
@@ -73,9 +85,9 @@ impl Visit {
 
     pub(crate) fn step(&mut self, shop: &WebShop, reply: &str) -> Transition {
         let (action, outcome) = match &mut self.program {
-            Program::AgentLite(session) => {
+            Program::AgentLite { session, progress } => {
                 let action = AgentAction::parse(reply);
-                let outcome = agent_lite(shop, &self.task, session, &action);
+                let outcome = agent_lite(shop, &self.task, session, progress.as_mut(), &action);
                 (action.to_string(), outcome)
             }
             Program::AgentBoard { session, progress, last_shown } => {
@@ -100,7 +112,7 @@ impl Visit {
     pub(crate) fn progress_rate(&self) -> Option<f64> {
         match &self.program {
             Program::AgentBoard { progress, .. } => Some(progress.rate()),
-            Program::AgentLite(_) | Program::Original(..) => None,
+            Program::AgentLite { .. } | Program::Original(..) => None,
         }
     }
 
@@ -112,20 +124,10 @@ impl Visit {
         self.browser().map(|browser| browser.url(&shop.floor))
     }
 
-    /// Whether the shop can read the options that were chosen: the original loses others.
-    pub(crate) fn is_understood(&self, shop: &WebShop) -> bool {
-        match &self.program {
-            Program::AgentLite(session) | Program::AgentBoard { session, .. } => {
-                session.is_understood(&shop.floor)
-            }
-            Program::Original(..) => true,
-        }
-    }
-
     fn browser(&self) -> Option<&Browser> {
         match &self.program {
             Program::Original(browser, _) => Some(browser),
-            Program::AgentLite(_) | Program::AgentBoard { .. } => None,
+            Program::AgentLite { .. } | Program::AgentBoard { .. } => None,
         }
     }
 }
@@ -144,26 +146,38 @@ fn agent_lite(
     shop: &WebShop,
     task: &TaskId,
     session: &mut Session,
+    mut progress: Option<&mut Progress>,
     action: &AgentAction,
 ) -> Outcome {
     let answer = match action {
-        AgentAction::Search { product } => session.search(&shop.floor, product),
-        AgentAction::Click { button } => session.click(&shop.floor, button),
-        AgentAction::Think { .. } => return Outcome::said(page::OK),
+        AgentAction::Search { product } => Ok(session.search(&shop.floor, product)),
+        AgentAction::Click { button } => Ok(session.click(&shop.floor, button)),
+        AgentAction::Think { .. } => Err(Outcome::said(page::OK)),
         AgentAction::Finish { response } => {
-            return Outcome { is_finished: true, ..Outcome::said(response.as_str()) };
+            Err(Outcome { is_finished: true, ..Outcome::said(response.as_str()) })
         }
-        AgentAction::Invalid(_) => return Outcome::said(page::WRONG_ACTION),
+        AgentAction::Invalid(_) => Err(Outcome::said(page::WRONG_ACTION)),
     };
-    match answer {
-        Answer::Shown(observation) => Outcome::said(observation),
-        Answer::Bought(purchase) => {
+    let mut outcome = match answer {
+        Ok(Answer::Shown(observation)) => {
+            if let (Some(progress), Some(goal)) = (progress.as_mut(), shop.goal(task)) {
+                see(shop, goal, session, progress);
+            }
+            Outcome::said(observation)
+        }
+        Ok(Answer::Bought(purchase)) => {
             let earned = earned(shop, task, purchase.as_ref());
             session.finish(&shop.floor, earned.get());
-            Outcome::bought(page::FINISHED, earned)
+            let bought = Outcome::bought(page::FINISHED, earned);
+            // Of an order that it loses it goes on reporting the progress before it.
+            let is_lost = progress.is_some() && !session.is_understood(&shop.floor);
+            Outcome { earned: bought.earned.filter(|_| !is_lost), ..bought }
         }
-        Answer::Refused(refusal) => Outcome::said(shop.floor.variant.refuse(&refusal, "")),
-    }
+        Ok(Answer::Refused(refusal)) => Outcome::said(shop.floor.variant.refuse(&refusal, "")),
+        Err(outcome) => outcome,
+    };
+    outcome.earned = outcome.earned.or(progress.and_then(|progress| reported(progress)));
+    outcome
 }
 
 fn agent_board(

@@ -185,7 +185,7 @@ fn what_is_recorded_here_is_the_same() {
 }
 
 /// A file, the record in it, the place of a value in that, and what a change of it is called.
-const CHANGES: [(&str, usize, &str, &str); 22] = [
+const CHANGES: [(&str, usize, &str, &str); 23] = [
     ("reward_cases.jsonl", 0, "/expected/reward", "reward"),
     ("reward_cases.jsonl", 0, "/expected/r_type", "type factor"),
     ("reward_cases.jsonl", 0, "/expected/title_score", "title score"),
@@ -202,6 +202,7 @@ const CHANGES: [(&str, usize, &str, &str); 22] = [
     ("episodes.jsonl", 0, "/steps/4/reward", "reward"),
     ("episodes.jsonl", 1, "/reset_observation", "observation"),
     ("episodes.jsonl", 1, "/steps/3/observation", "observation"),
+    ("episodes.jsonl", 1, "/steps/0/reward_attr", "reward"),
     ("episodes.jsonl", 1, "/steps/2/reward_attr", "reward"),
     ("episodes_original_text.jsonl", 0, "/steps/0/text", "observation"),
     ("episodes_original_text.jsonl", 0, "/steps/3/text_rich", "observation"),

@@ -183,7 +183,7 @@ fn large(arguments: &WebshopArguments, table: &mut Table) -> anyhow::Result<()> 
 
     let visits = visits(&shop, Variant::AgentLite)?;
     let mut shopper = shop.shopper();
-    let (mut n_steps, start) = (0, Instant::now());
+    let (mut n_steps, start) = (0_u32, Instant::now());
     for (task, said) in &visits {
         shopper.reset(task)?;
         for reply in said {
@@ -191,7 +191,7 @@ fn large(arguments: &WebshopArguments, table: &mut Table) -> anyhow::Result<()> 
             n_steps += 1;
         }
     }
-    let per_second = n_steps as f64 / start.elapsed().as_secs_f64();
+    let per_second = f64::from(n_steps) / start.elapsed().as_secs_f64();
     table.row(
         &format!("{what}: steps of random visits (AgentLite)"),
         format!("{per_second:.0} /s"),

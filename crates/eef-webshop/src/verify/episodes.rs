@@ -79,13 +79,11 @@ fn agent_lite(shop: &WebShop, task: &TaskId, number: usize, episode: &Episode, t
         let found = visit.step(shop, reply);
         tally.case(format!("record {number}, step {}: {reply}", index + 1));
         let is_same = tally.same("observation", &found.observation.as_str(), &observation.as_str());
-        if step.env_done == Some(true) && !has_bought {
-            has_bought = true;
-            tally.same("end", &found.terminated, &true);
-            // Of an order that it loses, AgentLite goes on reporting the progress before it.
-            if visit.is_understood(shop) {
-                tally.same("reward", &Some(found.reward.get()), &step.reward_attr);
-            }
+        if !has_bought {
+            has_bought = step.env_done == Some(true);
+            tally.expect(found.terminated || !has_bought, "end", || (json!(false), json!(true)));
+            // Until the purchase it is the progress.
+            tally.same("reward", &Some(found.reward.get()), &step.reward_attr);
         }
         if !is_same {
             break;

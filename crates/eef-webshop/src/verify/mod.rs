@@ -36,8 +36,7 @@ pub const FILES: [(&str, &str); 6] = [
     (
         "episodes.jsonl",
         "AgentBoard: observation, reward, end, progress rate; AgentLite: observation, after the \
-         purchase too, and what a purchase earns that the shop understood (not the progress that \
-         its server carries over from earlier episodes, and reports as the reward before)",
+         purchase too, and end and reward up to it (before it the reward is the progress)",
     ),
     (
         "episodes_original_text.jsonl",
