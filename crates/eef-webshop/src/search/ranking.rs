@@ -15,19 +15,19 @@ use crate::bytes::Numbers;
 
 /// Documents in a block.
 pub(super) const BLOCK: usize = 64;
-/// Documents in a window: their sums stay in the processor's nearest cache.
-const WINDOW: usize = 32 * BLOCK;
+/// Documents in a window: their sums stay in the processor's cache. Tests have many windows.
+const WINDOW: usize = if cfg!(test) { 4 * BLOCK } else { 128 * BLOCK };
 /// How many postings are added up in the time that one document is looked up among them.
 const ADDED_PER_LOOK_UP: usize = 5;
 /// Counts below this have their scores in a table, of terms with so many documents.
 const TABLED: usize = 4;
-const WORTH_A_TABLE: usize = 4_000;
+const WORTH_A_TABLE: usize = if cfg!(test) { 400 } else { 4_000 };
 /// With so few documents that have anything, a window is cleared one by one.
-const FEW_TOUCHED: usize = 128;
+const FEW_TOUCHED: usize = if cfg!(test) { 16 } else { 512 };
 /// A query with fewer postings is answered before a first look at the rarest would pay.
-const WORTH_A_LOOK: usize = 100_000;
+const WORTH_A_LOOK: usize = if cfg!(test) { 1_000 } else { 100_000 };
 /// How many postings a first look takes in, and how many documents it scores.
-const LOOKED_AT: usize = 24_000;
+const LOOKED_AT: usize = if cfg!(test) { 600 } else { 24_000 };
 const SCORED_FIRST: usize = 200;
 /// What bounds are raised by, for what rounding takes away.
 const ROOM: f64 = 1.0 + 1e-5;
