@@ -43,7 +43,8 @@ pub struct LlamaConfig {
     /// Added to the mean square in normalisation.
     #[serde(default = "default_epsilon")]
     pub rms_norm_eps: f64,
-    /// Base of the rotary embedding's wavelengths.
+    /// Base of the rotary embedding's wavelengths. Newer files say it in `rope_parameters`, and it
+    /// is taken from there when they are read.
     #[serde(default = "default_theta")]
     pub rope_theta: f64,
     /// Whether the output layer is the embedding, transposed.
@@ -76,9 +77,14 @@ impl LlamaConfig {
     ///
     /// Where a field is missing or has a value that is impossible or not supported.
     pub fn from_json(path: &Path, text: &str) -> Result<Self, LlamaError> {
-        let config: Self = serde_json::from_str(text).map_err(|error| {
+        let mut config: Self = serde_json::from_str(text).map_err(|error| {
             LlamaError::ConfigSyntax { path: path.to_owned(), message: error.to_string() }
         })?;
+        if let Some(theta) = config.rope_parameters().and_then(|rope| rope.get("rope_theta")) {
+            let usable = theta.as_f64();
+            check("rope_parameters.rope_theta", theta, usable.is_some(), "a positive number")?;
+            config.rope_theta = usable.unwrap_or_default();
+        }
         config.validate()?;
         Ok(config)
     }
@@ -92,6 +98,10 @@ impl LlamaConfig {
         default("architectures", Value::from(vec!["LlamaForCausalLM"]));
         default("model_type", Value::from("llama"));
         default("hidden_act", Value::from("silu"));
+        // Programs that know one spelling alone must find the scaling too.
+        if let Some(rope) = config.rope_parameters().filter(|_| !config.has_plain_rope()).cloned() {
+            config.other.entry("rope_scaling".to_owned()).or_insert(Value::Object(rope));
+        }
         // Whatever the model was loaded from: weights are written as `f32`, and a program that
         // reads another type here would round them. Newer versions of transformers say `dtype`.
         let written = || Value::from("float32");
@@ -202,18 +212,116 @@ impl LlamaConfig {
         refused("hidden_act", &["silu".into(), "swish".into()], "\"silu\"")?;
         refused("attention_bias", &[false.into()], "false: biases are not supported")?;
         refused("mlp_bias", &[false.into()], "false: biases are not supported")?;
-        refused("rope_scaling", &[], "null: scaled rotary embeddings are not supported")?;
         let window = self.other.get("sliding_window").and_then(Value::as_u64);
         let window = window.map_or(usize::MAX, |n| n as usize);
         let covers = window >= self.max_position_embeddings;
         check("sliding_window", window, covers, "null, or at least max_position_embeddings")?;
-        let Some(rope) = self.other.get("rope_parameters").filter(|rope| !rope.is_null()) else {
-            return Ok(());
+        for field in ["rope_parameters", "rope_scaling"] {
+            let found = self.other.get(field).unwrap_or(&Value::Null);
+            check(field, found, found.is_null() || found.is_object(), "an object, or null")?;
+        }
+        self.rope_scaling().map(|_| ())
+    }
+
+    /// How the rotary embedding's wavelengths are stretched: `rope_parameters` as newer files spell
+    /// it, else `rope_scaling`.
+    ///
+    /// # Errors
+    ///
+    /// Where a number is missing or impossible, or the kind is not supported.
+    pub fn rope_scaling(&self) -> Result<RopeScaling, LlamaError> {
+        let older = self.other.get("rope_scaling").and_then(Value::as_object);
+        let Some(rope) = self.rope_parameters().or(older) else { return Ok(RopeScaling::None) };
+        let kind = ["rope_type", "type"].into_iter().find_map(|key| rope.get(key));
+        let number = |field: &'static str, key: &str| {
+            let found = rope.get(key).unwrap_or(&Value::Null);
+            let value = found.as_f64().filter(|value| value.is_finite() && *value > 0.0);
+            check(field, found, value.is_some(), "a positive number")?;
+            Ok::<_, LlamaError>(value.unwrap_or_default())
         };
-        let kind = rope.get("rope_type").and_then(Value::as_str).unwrap_or("default");
-        let theta = rope.get("rope_theta").and_then(Value::as_f64).unwrap_or(self.rope_theta);
-        let same = kind == "default" && theta == self.rope_theta;
-        check("rope_parameters", rope, same, "the default type with rope_theta beside it")
+        let factor = || number("the rotary embedding's factor", "factor");
+        match kind.unwrap_or(&Value::Null).as_str().unwrap_or("default") {
+            "default" => Ok(RopeScaling::None),
+            "linear" => Ok(RopeScaling::Linear { factor: factor()? }),
+            "llama3" => {
+                let low = number("low_freq_factor", "low_freq_factor")?;
+                let high = number("high_freq_factor", "high_freq_factor")?;
+                check("high_freq_factor", high, high > low, "more than low_freq_factor")?;
+                let original =
+                    number("original_max_position_embeddings", "original_max_position_embeddings")?;
+                Ok(RopeScaling::Llama3 {
+                    factor: factor()?,
+                    low_freq_factor: low,
+                    high_freq_factor: high,
+                    original_max_position_embeddings: original,
+                })
+            }
+            other => {
+                check("rope_type", other, false, "\"default\", \"linear\" or \"llama3\"")?;
+                Ok(RopeScaling::None)
+            }
+        }
+    }
+
+    fn rope_parameters(&self) -> Option<&Map<String, Value>> {
+        self.other.get("rope_parameters").and_then(Value::as_object)
+    }
+
+    fn has_plain_rope(&self) -> bool {
+        matches!(self.rope_scaling(), Ok(RopeScaling::None))
+    }
+}
+
+/// How a rotary embedding's wavelengths are stretched, so that a model reads longer texts than it
+/// was first trained on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RopeScaling {
+    /// They are not.
+    None,
+    /// All alike.
+    Linear {
+        /// By how much.
+        factor: f64,
+    },
+    /// LLaMA 3.1's: long wavelengths by a factor, short ones not at all, those between by some of
+    /// it. Source: `_compute_llama3_parameters` of transformers.
+    Llama3 {
+        /// How much the long ones are stretched.
+        factor: f64,
+        /// Wavelengths are long that fit less often than this into the original length.
+        low_freq_factor: f64,
+        /// Wavelengths are short that fit more often than this.
+        high_freq_factor: f64,
+        /// The length that the model was first trained on, in tokens.
+        original_max_position_embeddings: f64,
+    },
+}
+
+impl RopeScaling {
+    /// The frequency that takes the place of one, in radians per position; rounded where
+    /// transformers rounds.
+    pub(crate) fn apply(self, frequency: f32) -> f32 {
+        match self {
+            Self::None => frequency,
+            Self::Linear { factor } => frequency / factor as f32,
+            Self::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings: original,
+            } => {
+                let wavelength = std::f32::consts::TAU / frequency;
+                if wavelength > (original / low_freq_factor) as f32 {
+                    return frequency / factor as f32;
+                }
+                if wavelength < (original / high_freq_factor) as f32 {
+                    return frequency;
+                }
+                let (low, high) = (low_freq_factor as f32, high_freq_factor as f32);
+                let smooth = (original as f32 / wavelength - low) / (high - low);
+                (1.0 - smooth) * frequency / factor as f32 + smooth * frequency
+            }
+        }
     }
 }
 
@@ -320,6 +428,54 @@ mod tests {
         assert_eq!(tiny.n_parameters(), 2 * (32 * 96 + 3 * 32 * 64 + 64) + 2 * 100 * 32 + 32);
     }
 
+    /// LLaMA 3.1's numbers.
+    const SCALED: &str = r#"{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#;
+
+    #[test]
+    fn wavelengths_are_stretched_as_llama_3_1_stretches_them() {
+        let text = TINY.replacen('{', &format!("{{\"rope_scaling\": {SCALED},"), 1);
+        let scaling = parse(&text).unwrap().rope_scaling().unwrap();
+        // Frequencies of a head of 128 with a base of 500,000, by index: before, after. Computed
+        // from the formula in 64 bits.
+        let cases: [(f32, f64); 7] = [
+            (1.0, 1.0),
+            (0.003_942_276, 0.003_942_276),
+            (0.003_211_446, 0.003_211_446),
+            (0.002_131_119_6, 0.001_371_893_66),
+            (0.000_938_473_85, 0.000_178_507_807),
+            (0.000_622_772_44, 0.000_077_846_555),
+            (2.455_140_7e-6, 3.068_925_9e-7),
+        ];
+        for (before, after) in cases {
+            let found = f64::from(scaling.apply(before));
+            assert!((found / after - 1.0).abs() < 2e-6, "{before}: {found} is not {after}");
+        }
+        assert_eq!(RopeScaling::Linear { factor: 4.0 }.apply(1.0), 0.25);
+    }
+
+    #[test]
+    fn both_spellings_of_rotary_embeddings_say_the_same() {
+        let older = format!("{{\"rope_theta\": 5e5, \"rope_scaling\": {SCALED},");
+        let older = parse(&TINY.replacen('{', &older, 1)).unwrap();
+        let newer = SCALED.replacen('{', "{\"rope_theta\": 5e5,", 1);
+        let newer = format!("{{\"rope_parameters\": {newer},");
+        let newer = parse(&TINY.replacen('{', &newer, 1)).unwrap();
+        assert_eq!((older.rope_theta, newer.rope_theta), (5e5, 5e5));
+        assert_eq!(older.rope_scaling().unwrap(), newer.rope_scaling().unwrap());
+        assert!(matches!(newer.rope_scaling().unwrap(), RopeScaling::Llama3 { .. }));
+        // What is written says both, and reads back the same.
+        let written = newer.to_json();
+        assert!(written.contains("rope_scaling") && written.contains("rope_parameters"));
+        let again = parse(&written).unwrap();
+        assert_eq!(again.rope_scaling().unwrap(), newer.rope_scaling().unwrap());
+        assert_eq!(again.rope_theta, 5e5);
+        let plain = "{\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 1e6},";
+        let plain = parse(&TINY.replacen('{', plain, 1)).unwrap();
+        assert_eq!((plain.rope_theta, plain.rope_scaling().unwrap()), (1e6, RopeScaling::None));
+        assert!(!plain.to_json().contains("rope_scaling"));
+    }
+
     #[test]
     fn errors_name_the_field() {
         let cases = [
@@ -330,7 +486,22 @@ mod tests {
             ("\"num_key_value_heads\": 2", "\"rms_norm_eps\": 0", "rms_norm_eps"),
             ("\"num_key_value_heads\": 2", "\"attention_bias\": true", "attention_bias is true"),
             ("\"num_key_value_heads\": 2", "\"sliding_window\": 16", "sliding_window is 16"),
-            ("\"num_key_value_heads\": 2", "\"rope_scaling\": {\"factor\": 8}", "rope_scaling"),
+            ("\"num_key_value_heads\": 2", "\"rope_scaling\": 8", "rope_scaling is 8"),
+            (
+                "\"num_key_value_heads\": 2",
+                "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 8}",
+                "rope_type is yarn",
+            ),
+            (
+                "\"num_key_value_heads\": 2",
+                "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8}",
+                "low_freq_factor is null",
+            ),
+            (
+                "\"num_key_value_heads\": 2",
+                "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 0}",
+                "factor is 0",
+            ),
             ("\"llama\"", "\"gpt2\"", "model_type is \"gpt2\""),
             ("\"vocab_size\": 100,", "", "missing field `vocab_size`"),
             ("100", "\"many\"", "config.json: invalid type"),

@@ -106,7 +106,8 @@ impl Llama {
             let head = read("lm_head.weight", &[vocab, hidden])?;
             Some(linear(&head, vocab, hidden, device))
         };
-        let rotary = Rotary::new(heads.dim, config.max_position_embeddings, config.rope_theta);
+        let (positions, theta) = (config.max_position_embeddings, config.rope_theta);
+        let rotary = Rotary::new(heads.dim, positions, theta, config.rope_scaling()?);
         Ok(Self {
             embedding: parameter::<2>(embedding, [vocab, hidden], device),
             layers,

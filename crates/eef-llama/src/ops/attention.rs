@@ -378,7 +378,7 @@ mod tests {
         ];
         for (heads, lengths) in cases {
             let (n, width) = (lengths.iter().sum(), heads.qkv_width());
-            let rotary = Rotary::new(heads.dim, 200, 10_000.0);
+            let rotary = Rotary::new(heads.dim, 200, 10_000.0, crate::RopeScaling::None);
             assert_same_with_gradients(
                 [random(3, &[n, width])],
                 |[x]| packed_attention(x.reshape([n, width]), heads, &rotary, lengths),
@@ -392,7 +392,7 @@ mod tests {
     fn grouped_heads_are_repeated_heads() {
         let heads = Heads { n_query: 4, n_key_value: 2, dim: 4 };
         let (n, width) = (5, heads.qkv_width());
-        let rotary = Rotary::new(4, 8, 10_000.0);
+        let rotary = Rotary::new(4, 8, 10_000.0, crate::RopeScaling::None);
         let data = random(5, &[n, width]);
         let rows = Tensor::<2>::from_data(data.clone(), &Device::flex());
         let found = packed_attention(rows, heads, &rotary, &[n]).into_data();

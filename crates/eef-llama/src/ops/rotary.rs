@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::config::RopeScaling;
 use crate::ops::Heads;
 use crate::ops::simd::vectorised;
 
@@ -25,14 +26,20 @@ pub(crate) enum Direction {
 }
 
 impl Rotary {
-    pub(crate) fn new(head_dim: usize, n_positions: usize, theta: f64) -> Self {
+    pub(crate) fn new(
+        head_dim: usize,
+        n_positions: usize,
+        theta: f64,
+        scaling: RopeScaling,
+    ) -> Self {
         let half = head_dim / 2;
-        let angle = |i: usize| {
-            let exponent = 2.0 * (i % half) as f64 / head_dim as f64;
+        let frequency = |i: usize| {
+            let exponent = 2.0 * i as f64 / head_dim as f64;
             // The frequency and the angle are rounded to f32 where transformers rounds them.
-            let frequency = (1.0 / theta.powf(exponent)) as f32;
-            (i / half) as f32 * frequency
+            scaling.apply((1.0 / theta.powf(exponent)) as f32)
         };
+        let frequencies: Vec<f32> = (0..half).map(frequency).collect();
+        let angle = |i: usize| (i / half) as f32 * frequencies[i % half];
         let cos = (0..n_positions * half).map(|i| angle(i).cos()).collect();
         let sin = (0..n_positions * half).map(|i| angle(i).sin()).collect();
         Self { cos, sin, half }
@@ -86,7 +93,7 @@ mod tests {
 
     #[test]
     fn angles_follow_the_formula() {
-        let rotary = Rotary::new(4, 3, 100.0);
+        let rotary = Rotary::new(4, 3, 100.0, RopeScaling::None);
         // Frequencies of a head of 4: 100^0 = 1 and 100^(-1/2) = 0.1.
         let expected = [0.0f32, 0.0, 1.0, 0.1, 2.0, 0.2];
         for (i, angle) in expected.into_iter().enumerate() {
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn halves_are_rotated_by_hand_computed_angles() {
-        let rotary = Rotary::new(4, 8, 100.0);
+        let rotary = Rotary::new(4, 8, 100.0, RopeScaling::None);
         let heads = Heads { n_query: 1, n_key_value: 1, dim: 4 };
         // One row at position 2: query (1, 2, 3, 4), key (5, 6, 7, 8), value (9, 10, 11, 12).
         let mut row: Vec<f32> = (1..=12).map(|x| x as f32).collect();
