@@ -3,6 +3,8 @@
 //!
 //! `cargo xtask --help` lists them.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod bench;
@@ -35,7 +37,31 @@ enum Command {
     Fixtures(fixtures::FixturesArguments),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes, each once: some messages hold their cause already.
+#[expect(clippy::print_stderr, reason = "errors are for people")]
+fn tell(error: &anyhow::Error) {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.contains(&cause) {
+            let lead = if said.is_empty() { "error: " } else { "\n  caused by: " };
+            said.push_str(lead);
+            said.push_str(&cause);
+        }
+    }
+    eprintln!("{said}");
+}
+
+fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::PrepareData(arguments) => prepare_data::run(&arguments),

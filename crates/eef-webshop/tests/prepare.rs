@@ -236,6 +236,11 @@ fn the_other_files_are_refused_with_the_record() {
     let message = |request: PrepareRequest| run(&request, &out).unwrap_err().to_string();
     let found = message(PrepareRequest { prices: Some(file(r#"{"B1": "free"}"#)), ..request() });
     assert!(found.contains("other.json: record B1: "), "{found}");
+    let priced = file(r#"{"product_prices": {"B0MUG00004": 12.5}}"#);
+    run(&PrepareRequest { prices: Some(priced), ..request() }, &folder.path().join("priced"))
+        .unwrap();
+    let shop = WebShop::open(&folder.path().join("priced")).unwrap();
+    assert_eq!(shop.catalog().get("B0MUG00004").unwrap().price, 12.5);
     let found = message(PrepareRequest { nouns: Some(file(r#"{"B1": ["mug", 7]}"#)), ..request() });
     assert!(found.contains("other.json: record B1: "), "{found}");
     let found = message(PrepareRequest { human_goals: Some(file("[]")), ..request() });

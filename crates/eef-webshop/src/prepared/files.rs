@@ -110,6 +110,10 @@ pub(super) struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     pub(super) fn new(directory: &'a Path) -> Result<Self, WebShopError> {
+        if directory.exists() && !directory.is_dir() {
+            let source = io::Error::new(io::ErrorKind::NotADirectory, "it is a file, not a folder");
+            return Err(failed(directory, source));
+        }
         fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
         Ok(Self { directory, hashes: BTreeMap::new(), changed: false })
     }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::catalog::LoadReport;
 use crate::error::WebShopError;
+use crate::raw::Prices;
 
 /// What to prepare from, and how.
 #[derive(Clone, Debug)]
@@ -152,6 +153,16 @@ pub struct PrepareReport {
     pub n_goals: BTreeMap<Split, usize>,
     /// Whether anything in the directory changed.
     pub changed: bool,
+}
+
+/// Dollars by asin, or an object that has them under `product_prices`.
+pub(crate) fn prices_of(path: &Path, text: &str) -> Result<Prices, WebShopError> {
+    #[derive(Deserialize)]
+    struct Pinned {
+        product_prices: Prices,
+    }
+    let pinned = serde_json::from_str(text).map(|Pinned { product_prices }| product_prices);
+    pinned.or_else(|_| records_of_map(path, text))
 }
 
 pub(crate) fn records_of_list<T: DeserializeOwned>(

@@ -39,7 +39,7 @@ use eef_core::{Seed, Split};
 pub use files::FORMAT_VERSION;
 pub(crate) use files::read;
 pub use input::{PrepareReport, PrepareRequest, ProductSource, SplitRule};
-pub(crate) use input::{records_of_list, records_of_map};
+pub(crate) use input::{prices_of, records_of_list, records_of_map};
 pub use pipeline::{PrepareProgress, prepare};
 
 use crate::catalog::{Catalog, LoadReport};

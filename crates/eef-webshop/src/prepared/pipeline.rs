@@ -9,7 +9,9 @@ use super::files::{
     GOALS, Manifest, NOTICE, PRICES, PRODUCTS, SEARCH, Writing, count, goal_bytes, map_bytes,
     named, read,
 };
-use super::input::{PrepareReport, PrepareRequest, ProductSource, SplitRule, records_of_map};
+use super::input::{
+    PrepareReport, PrepareRequest, ProductSource, SplitRule, prices_of, records_of_map,
+};
 use super::price_seed;
 use super::split::{self, Splits};
 use super::stream::each_item;
@@ -65,7 +67,10 @@ pub fn prepare(
     };
     let tables = Tables {
         annotations,
-        prices: inputs.records("prices", request.prices.as_deref())?,
+        prices: match &request.prices {
+            Some(path) => prices_of(path, &inputs.text("prices", path)?)?,
+            None => Prices::new(),
+        },
         nouns: inputs.records("nouns", request.nouns.as_deref())?,
     };
     let instructions: HumanInstructions =

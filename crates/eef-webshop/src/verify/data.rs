@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use eef_core::Seed;
-use serde::Deserialize;
 
 use crate::catalog::Catalog;
 use crate::error::WebShopError;
 use crate::goal::{Goal, goals_of};
-use crate::prepared::{read, records_of_list, records_of_map};
+use crate::prepared::{prices_of, read, records_of_list, records_of_map};
 use crate::raw::{NounTable, Prices};
 
 /// A folder of raw files, read when something is asked of it.
@@ -47,15 +46,8 @@ impl<'a> Data<'a> {
 
     /// The prices of AgentBoard's server.
     pub(super) fn agentboard_prices(&self) -> Result<Prices, WebShopError> {
-        #[derive(Deserialize)]
-        struct Pinned {
-            product_prices: Prices,
-        }
         let path = self.find("agentboard_product_prices", ".json")?;
-        let pinned: Pinned = serde_json::from_str(&read(&path)?).map_err(|error| {
-            WebShopError::syntax(&path, "prices by asin under `product_prices`", &error)
-        })?;
-        Ok(pinned.product_prices)
+        prices_of(&path, &read(&path)?)
     }
 
     /// AgentBoard's goals, in their order.
@@ -67,7 +59,7 @@ impl<'a> Data<'a> {
     /// The prices of WebShop's own environment.
     pub(super) fn original_prices(&self) -> Result<Prices, WebShopError> {
         let path = self.find("original_product_prices", ".json")?;
-        records_of_map(&path, &read(&path)?)
+        prices_of(&path, &read(&path)?)
     }
 
     /// The first file by name that begins and ends so.
