@@ -390,6 +390,7 @@ struct Window {
 }
 
 impl Window {
+    #[allow(clippy::large_stack_arrays, reason = "64 KiB for a moment, and none in tests")]
     fn new() -> Self {
         Self {
             start: 0,
