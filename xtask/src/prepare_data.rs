@@ -34,7 +34,12 @@ struct WebshopArguments {
     #[arg(long, requires = "items")]
     instructions: Option<PathBuf>,
     /// Make up so many products instead, to measure with; all of WebShop's are 1180000
-    #[arg(long, value_name = "N", conflicts_with_all = ["items", "instructions"])]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=100_000_000),
+        conflicts_with_all = ["items", "instructions", "human_goals", "goal_order", "prices", "nouns"],
+    )]
     synthetic: Option<u64>,
     /// Instructions that people wrote: items_human_ins.json
     #[arg(long)]
@@ -43,16 +48,17 @@ struct WebshopArguments {
     /// product or an instruction with them
     #[arg(long)]
     agentboard_goals: Option<PathBuf>,
-    /// How goals become training, validation and test tasks
+    /// How goals become training, validation and test tasks; the paper's need --human-goals and
+    /// --agentboard-goals, and --goal-order where the products are not all of WebShop's
     #[arg(long, value_enum, default_value_t = SplitName::LeakFree)]
     split: SplitName,
     /// human_goals.json: gives the paper's ids to goals over a part of the products
     #[arg(long)]
     goal_order: Option<PathBuf>,
-    /// Prices in dollars by asin, to pin what the original draws anew in every process
+    /// JSON object of dollars by asin, to pin what the original draws anew in every process
     #[arg(long)]
     prices: Option<PathBuf>,
-    /// Nouns of the titles by asin; without it a heuristic stands in for the original's parser
+    /// JSON object of lists by asin: the nouns of the titles, in lower case; without it a heuristic stands in for the original's parser
     #[arg(long)]
     nouns: Option<PathBuf>,
     /// The data's licence; without it a LICENSE file beside the products is carried along
@@ -65,10 +71,10 @@ struct WebshopArguments {
     #[arg(long, default_value_t = 233)]
     seed: u64,
     /// Synthetic goals per product at most: products with many options have thousands
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     max_goals_per_product: usize,
     /// Goals per split at most
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
     max_goals_per_split: usize,
 }
 
@@ -81,6 +87,13 @@ enum SplitName {
     /// The paper's, with every fourth training goal only
     #[value(name = "paper-3k")]
     Paper3k,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number above 0".to_owned()),
+        Ok(n) => Ok(n),
+    }
 }
 
 /// Runs the command.
@@ -159,8 +172,8 @@ fn webshop(arguments: &WebshopArguments) -> anyhow::Result<()> {
     for split in Split::ALL {
         if report.n_goals.get(&split).copied().unwrap_or(0) == 0 {
             say(&format!(
-                "Note: there is no {split} task: the products have too few instructions, or \
-                 other files belong to them"
+                "Note: there is no {split} task: too few of the products have an instruction in \
+                 the files given"
             ));
         }
     }
@@ -216,9 +229,10 @@ fn say_report(report: &PrepareReport) {
     }
     if report.n_leaks > 0 {
         say(&format!(
-            "LEAK: {} test tasks share a product or an instruction with a training task, as in \
-             the paper; a result on them is no measure of generalisation",
-            report.n_leaks
+            "LEAK: {} of {} test tasks share a product or an instruction with a training task, as \
+             in the paper; a result on them is no measure of generalisation",
+            report.n_leaks,
+            report.n_goals.get(&Split::Test).copied().unwrap_or(0)
         ));
     }
 }

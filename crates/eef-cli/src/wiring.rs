@@ -248,7 +248,11 @@ pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
         &engine.train,
         &engine.machine.device,
     );
-    let parts = [directory_hash(base)?, directory_hash(&data)?, serde_json::to_string(&engine)?];
+    let mut parts =
+        vec![directory_hash(base)?, directory_hash(&data)?, serde_json::to_string(&engine)?];
+    if config.data.faithful {
+        parts.push("faithful".to_owned());
+    }
     let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
     Ok(TrajectoryId::derive(&parts).to_string())
 }

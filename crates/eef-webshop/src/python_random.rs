@@ -91,6 +91,8 @@ mod tests {
     fn the_order_is_pythons() {
         // random.seed(233); numbers = list(range(13)); random.shuffle(numbers)
         assert_eq!(shuffled(13, 233), EXPECTED);
+        // The human goals of all of WebShop.
+        assert_eq!(shuffled(12_087, 233)[..5], [8655, 10304, 6940, 2750, 3667]);
         assert_eq!(shuffled(1, 233), [0]);
         assert!(shuffled(0, 233).is_empty());
     }

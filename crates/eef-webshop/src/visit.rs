@@ -40,7 +40,7 @@ enum Program {
 /// What a reply led to.
 struct Outcome {
     observation: String,
-    /// What the visit has earned; `None` where nothing was bought.
+    /// What the visit has earned; `None` where nothing was, or is reported before the purchase.
     earned: Option<Reward>,
     is_finished: bool,
 }

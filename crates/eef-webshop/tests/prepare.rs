@@ -135,6 +135,54 @@ fn what_is_wrong_with_a_prepared_file_is_said_with_its_name() {
     }
 }
 
+#[test]
+fn what_was_there_is_left_alone_where_preparing_fails_or_is_refused() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out");
+    run(&request(), &out).unwrap();
+    let before = contents(&out);
+    // Another seed, so that every file would change, and a goals' order that lacks the goals.
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    let test = agentboard_goal("B0MUG00004", "a mug");
+    let failing = PrepareRequest {
+        seed: 7,
+        split: SplitRule::Paper { every_fourth: false },
+        agentboard_goals: file("test.jsonl", &test),
+        goal_order: file("order.json", "[]"),
+        ..request()
+    };
+    run(&failing, &out).unwrap_err();
+    assert_eq!(contents(&out), before);
+    let unknown = file("none.jsonl", &agentboard_goal("B0NONE", "x"));
+    let message = run(&PrepareRequest { agentboard_goals: unknown, ..request() }, &out)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("none.jsonl") && message.contains("none of its 1 goals"), "{message}");
+    assert_eq!(contents(&out), before);
+    WebShop::open(&out).unwrap();
+    let new = folder.path().join("new");
+    run(&failing, &new).unwrap_err();
+    assert!(!new.exists(), "a folder is left behind");
+
+    // A folder with other files, and one that is read from.
+    let own = folder.path().join("own");
+    fs::create_dir(&own).unwrap();
+    for name in ["items.json", "instructions.json"] {
+        fs::copy(sample(name), own.join(name)).unwrap();
+    }
+    let before = contents(&own);
+    let message = run(&request(), &own).unwrap_err().to_string();
+    assert!(message.contains("no manifest of prepared data"), "{message}");
+    let reading = PrepareRequest::new(own.join("items.json"), own.join("instructions.json"));
+    let message = run(&reading, &own).unwrap_err().to_string();
+    assert!(message.contains("lies there, which is to be read"), "{message}");
+    assert_eq!(contents(&own), before);
+}
+
 /// Prepares these records.
 fn prepare_items(text: &str) -> (TempDir, Result<PrepareReport, WebShopError>) {
     let folder = tempdir().unwrap();

@@ -192,3 +192,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn faithful_rewards_report_progress_until_the_purchase() {
+    let faithful = || {
+        let shop = WebShop::sample().unwrap().as_ref().clone();
+        visit(&Arc::new(shop.with_fidelity(eef_webshop::Fidelity::Original)))
+    };
+    let search = r#"search[{"product": "stoneware coffee mug"}]"#;
+    let click = |button: &str| AgentAction::click(button).to_string();
+    let mut shopper = faithful();
+    let reward = |shopper: &mut Shopper, reply: &str| shopper.step(reply).unwrap().reward.get();
+    assert_eq!(reward(&mut shopper, r#"think[{"response": "well"}]"#), 0.0);
+    assert_eq!(reward(&mut shopper, search), 1.0 / 3.0, "the product is among the results");
+    assert_eq!(reward(&mut shopper, &click("B0MUG00004")), 2.0 / 3.0);
+    assert_eq!(reward(&mut shopper, &click("no such button")), 2.0 / 3.0);
+    let mut other = shopper.clone();
+    assert_eq!(reward(&mut other, r#"Finish[{"response": "enough"}]"#), 2.0 / 3.0);
+    assert_eq!(reward(&mut shopper, &click("red")), 2.0 / 3.0);
+    assert_eq!(reward(&mut shopper, &click("Buy Now")), 1.0);
+    // Otherwise nothing is earned before.
+    let mut sane = visit(&WebShop::sample().unwrap());
+    assert_eq!(reward(&mut sane, search), 0.0);
+}

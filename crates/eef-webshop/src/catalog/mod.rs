@@ -175,7 +175,7 @@ impl Catalog {
         let fits = ends(ends_at, 8) == Some(places_at)
             && ends(places_at, 4) == Some(asins_at)
             && ends(asins_at, width) == Some(before.len());
-        if !fits {
+        if !fits || (n_products == 0 && width > 0) {
             return Err("its parts do not fit its length");
         }
         let catalog = Self { bytes, n_products, ends_at, places_at, asins_at, width };

@@ -20,6 +20,8 @@ use crate::shop::WebShop;
 pub const FORMAT_VERSION: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
+/// What the name of a file ends with that is not written yet.
+const PARTIAL: &str = ".partial";
 pub(super) const PRODUCTS: &str = "products.bin";
 pub(super) const SEARCH: &str = "search.bin";
 pub(super) const GOALS: &str = "goals.jsonl";
@@ -27,6 +29,9 @@ pub(super) const PRICES: &str = "prices.json";
 pub(super) const NOTICE: &str = "NOTICE.md";
 /// The files of [`PreparedData`].
 const TEXTS: [&str; 6] = ["items.json", "attributes.json", PRICES, GOALS, "nouns.json", NOTICE];
+
+/// The files of [`prepare`](super::prepare).
+pub(super) const MAPPED: [&str; 5] = [PRODUCTS, SEARCH, GOALS, PRICES, NOTICE];
 
 /// Larger files are not hashed when a shop is opened.
 const MAX_HASHED: u64 = 64 << 20;
@@ -99,37 +104,68 @@ struct GoalRecord<G> {
     goal: G,
 }
 
-/// A directory that is being written: whole files replace old ones, and only where they differ.
-/// Before the first one does the old manifest goes, and the new one comes last, so that an
-/// interrupted writing is noticed when the directory is opened.
+/// A directory that is being written. Files are written beside their places and put there together
+/// at the end, and only those that differ: until then the directory is as it was. While they are
+/// put in place there is no manifest, so that an interruption is noticed when the directory is
+/// opened.
 pub(super) struct Writing<'a> {
     directory: &'a Path,
-    hashes: BTreeMap<String, String>,
-    changed: bool,
+    /// The files that the manifest named when the writing began.
+    old: Vec<String>,
+    written: Vec<(Begun, String)>,
+    /// Whether the directory was made for this.
+    is_new: bool,
+    is_done: bool,
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn new(directory: &'a Path) -> Result<Self, WebShopError> {
+    /// Begins to write the files with these names. A directory that holds others and no manifest
+    /// was not made by us, and is refused.
+    pub(super) fn new(directory: &'a Path, names: &[&str]) -> Result<Self, WebShopError> {
         if directory.exists() && !directory.is_dir() {
             let source = io::Error::new(io::ErrorKind::NotADirectory, "it is a file, not a folder");
             return Err(failed(directory, source));
         }
+        let is_new = !directory.exists();
         fs::create_dir_all(directory).map_err(|source| failed(directory, source))?;
-        Ok(Self { directory, hashes: BTreeMap::new(), changed: false })
+        let old = match Manifest::read(directory) {
+            Ok(manifest) => manifest.files.into_keys().collect(),
+            Err(WebShopError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let is_ours = |name: &str| {
+                    let name = name.strip_suffix(PARTIAL).unwrap_or(name);
+                    names.contains(&name) || name == MANIFEST
+                };
+                for entry in fs::read_dir(directory).map_err(|source| failed(directory, source))? {
+                    let name = entry.map_err(|source| failed(directory, source))?.file_name();
+                    let name = name.to_string_lossy();
+                    if !is_ours(&name) {
+                        let source = io::Error::other(format!(
+                            "it holds `{name}` and no manifest of prepared data: choose a folder \
+                             that is empty or does not exist"
+                        ));
+                        return Err(failed(directory, source));
+                    }
+                }
+                Vec::new()
+            }
+            // Of another version, or cut off: ours, and written anew.
+            Err(_) => Vec::new(),
+        };
+        Ok(Self { directory, old, written: Vec::new(), is_new, is_done: false })
     }
 
     /// Writes a file as a whole.
     pub(super) fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), WebShopError> {
         let mut file = self.begin(name)?;
         file.write_all(bytes).map_err(|source| failed(&file.temporary, source))?;
-        self.end(file)
+        self.end(file).map(|_| ())
     }
 
     /// Begins a file that is written bit by bit.
     pub(super) fn begin(&self, name: &str) -> Result<Begun, WebShopError> {
         let path = self.directory.join(name);
         let mut temporary = path.clone().into_os_string();
-        temporary.push(".tmp");
+        temporary.push(PARTIAL);
         let temporary = PathBuf::from(temporary);
         let file = File::create(&temporary).map_err(|source| failed(&temporary, source))?;
         let file = Hashing { file, hasher: blake3::Hasher::new() };
@@ -137,49 +173,71 @@ impl<'a> Writing<'a> {
         Ok(Begun { name: name.to_owned(), path, temporary, out })
     }
 
-    /// Puts a file in its place.
-    pub(super) fn end(&mut self, mut begun: Begun) -> Result<(), WebShopError> {
-        let put = |begun: &mut Begun, changed: &mut bool| {
-            begun.out.flush()?;
-            let Hashing { file, hasher } = begun.out.get_ref();
-            let hash = hasher.finalize().to_string();
-            let len = file.metadata()?.len();
-            let is_same = fs::metadata(&begun.path).is_ok_and(|old| old.len() == len)
-                && hash_of(&begun.path)? == hash;
-            if !is_same {
-                file.sync_all()?;
-                let manifest = self.directory.join(MANIFEST);
-                if begun.name != MANIFEST && manifest.exists() {
-                    fs::remove_file(manifest)?;
-                }
-                fs::rename(&begun.temporary, &begun.path)?;
-                *changed = true;
-            }
-            Ok(hash)
-        };
-        let hash = put(&mut begun, &mut self.changed)
-            .map_err(|source: io::Error| failed(&begun.path, source))?;
-        self.hashes.insert(begun.name.clone(), hash);
-        Ok(())
+    /// Ends a file; gives where its bytes lie until it is put in its place.
+    pub(super) fn end(&mut self, mut begun: Begun) -> Result<PathBuf, WebShopError> {
+        begun.out.flush().map_err(|source| failed(&begun.temporary, source))?;
+        let hash = begun.out.get_ref().hasher.finalize().to_string();
+        let temporary = begun.temporary.clone();
+        self.written.push((begun, hash));
+        Ok(temporary)
     }
 
-    /// Writes the manifest; tells whether anything changed.
+    /// Puts the files in their places, the manifest last; tells whether anything changed.
     pub(super) fn finish(mut self, mut manifest: Manifest) -> Result<bool, WebShopError> {
-        manifest.files = std::mem::take(&mut self.hashes);
+        let hashes = self.written.iter().map(|(begun, hash)| (begun.name.clone(), hash.clone()));
+        manifest.files = hashes.collect();
         let path = self.directory.join(MANIFEST);
         let mut bytes = serde_json::to_vec_pretty(&manifest)
             .map_err(|error| failed(&path, io::Error::other(error)))?;
         bytes.push(b'\n');
         self.file(MANIFEST, &bytes)?;
-        // What another form of the directory had is not of this one.
-        for name in TEXTS.into_iter().chain([PRODUCTS, SEARCH]) {
-            let path = self.directory.join(name);
-            if !manifest.files.contains_key(name) && path.exists() {
-                fs::remove_file(&path).map_err(|source| failed(&path, source))?;
-                self.changed = true;
+        let mut changed = Vec::new();
+        for (begun, hash) in &self.written {
+            let is_changed = begun
+                .differs(hash)
+                .and_then(|differs| {
+                    if differs {
+                        begun.out.get_ref().file.sync_all()?;
+                    }
+                    Ok(differs)
+                })
+                .map_err(|source| failed(&begun.path, source))?;
+            if is_changed {
+                changed.push(begun);
             }
         }
-        Ok(self.changed)
+        if changed.iter().any(|begun| begun.name != MANIFEST) {
+            if path.exists() {
+                fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+            }
+            // It comes last, and comes back even where it says the same.
+            changed.retain(|begun| begun.name != MANIFEST);
+            changed.extend(self.written.last().map(|(manifest, _)| manifest));
+        }
+        for begun in &changed {
+            fs::rename(&begun.temporary, &begun.path)
+                .map_err(|source| failed(&begun.path, source))?;
+        }
+        // What the directory had in another form is not of this one.
+        for name in self.old.iter().filter(|name| !manifest.files.contains_key(*name)) {
+            let path = self.directory.join(name);
+            if path.exists() {
+                fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+            }
+        }
+        let is_changed = !changed.is_empty();
+        self.is_done = true;
+        Ok(is_changed)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.written.clear();
+        if self.is_new && !self.is_done {
+            // Only where it is empty; the failure itself is what is reported.
+            let _ = fs::remove_dir(self.directory);
+        }
     }
 }
 
@@ -210,6 +268,15 @@ impl Write for Hashing {
 }
 
 impl Begun {
+    /// Whether its place has other bytes, or none.
+    fn differs(&self, hash: &str) -> io::Result<bool> {
+        let len = self.out.get_ref().file.metadata()?.len();
+        match fs::metadata(&self.path) {
+            Ok(old) if old.len() == len => Ok(hash_of(&self.path)? != hash),
+            _ => Ok(true),
+        }
+    }
+
     /// A failure to write this file.
     pub(super) fn failed(&self) -> impl Fn(io::Error) -> WebShopError + 'static {
         let path = self.path.clone();
@@ -275,7 +342,7 @@ impl PreparedData {
     /// # Errors
     /// [`WebShopError::Write`].
     pub fn write(&self, directory: &Path) -> Result<bool, WebShopError> {
-        let mut writing = Writing::new(directory)?;
+        let mut writing = Writing::new(directory, &TEXTS)?;
         for name in TEXTS {
             let bytes = self.file(name).map_err(|source| failed(&directory.join(name), source))?;
             writing.file(name, &bytes)?;

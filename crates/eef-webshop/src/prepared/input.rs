@@ -157,12 +157,17 @@ pub struct PrepareReport {
 
 /// Dollars by asin, or an object that has them under `product_prices`.
 pub(crate) fn prices_of(path: &Path, text: &str) -> Result<Prices, WebShopError> {
-    #[derive(Deserialize)]
-    struct Pinned {
-        product_prices: Prices,
+    let records: BTreeMap<String, &RawValue> = outer(path, text, "prices by asin")?;
+    let pinned = records.get("product_prices").filter(|value| value.get().starts_with('{'));
+    let prices: Prices = records_of_map(path, pinned.map_or(text, |pinned| pinned.get()))?;
+    match prices.iter().find(|(_, price)| !price.is_finite() || **price <= 0.0) {
+        None => Ok(prices),
+        Some((asin, price)) => Err(WebShopError::Record {
+            path: path.to_owned(),
+            record: asin.clone(),
+            message: format!("{price} is no price: expected dollars above 0"),
+        }),
     }
-    let pinned = serde_json::from_str(text).map(|Pinned { product_prices }| product_prices);
-    pinned.or_else(|_| records_of_map(path, text))
 }
 
 pub(crate) fn records_of_list<T: DeserializeOwned>(

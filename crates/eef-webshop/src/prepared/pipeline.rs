@@ -6,8 +6,8 @@ use std::path::Path;
 use eef_core::{Seed, Split};
 
 use super::files::{
-    GOALS, Manifest, NOTICE, PRICES, PRODUCTS, SEARCH, Writing, count, goal_bytes, map_bytes,
-    named, read,
+    GOALS, MAPPED, Manifest, NOTICE, PRICES, PRODUCTS, SEARCH, Writing, count, goal_bytes,
+    map_bytes, named, read,
 };
 use super::input::{
     PrepareReport, PrepareRequest, ProductSource, SplitRule, prices_of, records_of_map,
@@ -57,6 +57,8 @@ pub fn prepare(
     directory: &Path,
     progress: &mut dyn FnMut(PrepareProgress),
 ) -> Result<PrepareReport, WebShopError> {
+    check_request(request, directory)?;
+    let mut writing = Writing::new(directory, &MAPPED)?;
     progress(PrepareProgress::Reading);
     let mut inputs = Inputs::default();
     let annotations: Annotations = match &request.products {
@@ -85,7 +87,6 @@ pub fn prepare(
         (None, ProductSource::Synthetic { .. }) => NOTICE_FOR_SYNTHETIC.to_owned(),
     };
 
-    let mut writing = Writing::new(directory)?;
     let mut taking = Taking {
         cleaner: Cleaner::new(price_seed(request.seed)),
         index: IndexBuilder::new(),
@@ -132,11 +133,11 @@ pub fn prepare(
     let search = writing.begin(SEARCH)?;
     let failed = search.failed();
     let search = index.finish(&places, search).map_err(failed)?;
-    writing.end(products)?;
+    let products = writing.end(products)?;
     writing.end(search)?;
 
     progress(PrepareProgress::Goals);
-    let catalog = Catalog::open(&directory.join(PRODUCTS))?;
+    let catalog = Catalog::open(&products)?;
     let sources = GoalSources { instructions, asked, agentboard };
     let goals = sources.split(request, &catalog, &mut inputs, &mut report)?;
     report.n_goals = count(&goals);
@@ -158,6 +159,48 @@ pub fn prepare(
         files: BTreeMap::new(),
     })?;
     Ok(report)
+}
+
+/// Finds what cannot work before anything is done.
+fn check_request(request: &PrepareRequest, directory: &Path) -> Result<(), WebShopError> {
+    if let SplitRule::Paper { .. } = &request.split {
+        for (path, what) in [
+            (&request.human_goals, "items_human_ins.json (--human-goals)"),
+            (&request.agentboard_goals, "AgentBoard's test.jsonl (--agentboard-goals)"),
+        ] {
+            if path.is_none() {
+                let message = format!(
+                    "they are of goals that people wrote, and the test is AgentBoard's: {what} is \
+                     missing"
+                );
+                return Err(WebShopError::PaperSplit { message });
+            }
+        }
+    }
+    let products = match &request.products {
+        ProductSource::Files { items, instructions } => vec![items, instructions],
+        ProductSource::Synthetic { .. } => Vec::new(),
+    };
+    let others = [
+        &request.human_goals,
+        &request.agentboard_goals,
+        &request.goal_order,
+        &request.prices,
+        &request.nouns,
+        &request.notice,
+    ];
+    let Ok(out) = directory.canonicalize() else { return Ok(()) };
+    for input in products.into_iter().chain(others.into_iter().flatten()) {
+        let folder = input.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
+        if folder.as_deref() == Some(&out) {
+            let source = std::io::Error::other(format!(
+                "{} lies there, which is to be read: choose another folder",
+                input.display()
+            ));
+            return Err(WebShopError::Write { path: directory.to_owned(), source });
+        }
+    }
+    Ok(())
 }
 
 fn settings(request: &PrepareRequest, report: &PrepareReport) -> BTreeMap<String, String> {
@@ -293,7 +336,6 @@ impl GoalSources {
         let limits = seed.derive("price limits", 0);
         let human = human_goals(catalog, &self.instructions, limits);
         report.n_human_goals = human.len();
-        let n_given = self.agentboard.len();
         if let SplitRule::Paper { .. } = &request.split {
             self.agentboard.truncate(split::PAPER_TEST);
         }
@@ -304,15 +346,16 @@ impl GoalSources {
         for (number, goal) in self.agentboard.iter().enumerate() {
             goal.check(number, catalog)?;
         }
+        if let Some(path) = request.agentboard_goals.as_ref().filter(|_| self.agentboard.is_empty())
+        {
+            return Err(WebShopError::Record {
+                path: path.clone(),
+                record: "1".to_owned(),
+                message: format!("none of its {n_before} goals asks for a product of these files"),
+            });
+        }
         let goals = match &request.split {
             SplitRule::Paper { every_fourth } => {
-                if n_given == 0 {
-                    return Err(WebShopError::PaperSplit {
-                        message: "its test tasks are the first 251 lines of AgentBoard's \
-                                  test.jsonl: give that file too"
-                            .to_owned(),
-                    });
-                }
                 let order = match &request.goal_order {
                     Some(path) => Some(split::texts(path, &inputs.text("goal order", path)?)?),
                     None => None,
@@ -320,8 +363,18 @@ impl GoalSources {
                 split::by_paper(human, order, self.agentboard, *every_fourth)?
             }
             SplitRule::LeakFree { validation_fraction, test_fraction, max_goals_per_split } => {
-                // More than can be kept need not be made; which ones are is drawn.
-                let n_wanted = max_goals_per_split.saturating_mul(6);
+                // More than can be kept need not be made; which ones are is drawn. The smallest
+                // split decides, and some more for what shares something with the test.
+                let smallest = [
+                    *validation_fraction,
+                    *test_fraction,
+                    1.0 - validation_fraction - test_fraction,
+                ]
+                .into_iter()
+                .filter(|fraction| *fraction > 0.0)
+                .fold(1.0, f64::min);
+                let n_splits_full = (2.0 / smallest).ceil() as usize;
+                let n_wanted = max_goals_per_split.saturating_mul(n_splits_full);
                 let synthetic = synthetic_goals_of(
                     catalog,
                     &self.asked,

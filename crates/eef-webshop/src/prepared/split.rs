@@ -171,7 +171,8 @@ pub(super) fn by_paper(
         None => {
             return Err(failed(format!(
                 "its ids number the {PAPER_GOALS} human goals of all of WebShop's products, and \
-                 these files give {}: give human_goals.json as the goals' order, or all products",
+                 these files give {}: give human_goals.json as the goals' order (--goal-order), or all \
+                 products",
                 human.len()
             )));
         }

@@ -66,8 +66,9 @@ impl IndexBuilder {
         let n_documents = self.lengths.len();
         let n_blocks = n_documents.div_ceil(BLOCK);
         let total: u64 = self.lengths.iter().copied().map(u64::from).sum();
-        // Lucene counts the documents that have the field: here all.
-        let mean = (total as f64 / n_documents.max(1) as f64) as f32;
+        // Lucene counts the documents that have a term.
+        let n_counted = self.lengths.iter().filter(|length| **length > 0).count() as u32;
+        let mean = (total as f64 / f64::from(n_counted.max(1))) as f32;
         let inverse_norms = inverse_norms(mean);
         let lengths: Vec<u8> = self.lengths.iter().map(|length| encode_length(*length)).collect();
         let mut numbers = vec![0; n_documents];
@@ -143,7 +144,7 @@ impl IndexBuilder {
             out.write(&number.to_le_bytes())?;
         }
         out.write(&mean.to_bits().to_le_bytes())?;
-        out.write(&[0; 4])?;
+        out.write(&n_counted.to_le_bytes())?;
         out.write(&MAGIC)?;
         out.out.flush()?;
         Ok(out.out)

@@ -44,7 +44,8 @@ pub struct Hit {
     pub score: f32,
 }
 
-/// Seven 64-bit numbers, the mean length as a 32-bit float and 4 bytes of nothing, [`MAGIC`].
+/// Seven 64-bit numbers, the mean length as a 32-bit float, how many documents have a word as a
+/// 32-bit number, [`MAGIC`].
 const TRAILER: usize = 72;
 /// What an index ends with: what it is, and the version of its form.
 const MAGIC: [u8; 8] = *b"EEFSRCH1";
@@ -61,6 +62,8 @@ const MANY: u8 = u8::MAX;
 pub struct SearchIndex {
     bytes: Bytes,
     n_documents: usize,
+    /// Those with a word: only these count in Lucene's statistics.
+    n_counted: u32,
     n_terms: usize,
     /// Where each part begins.
     table_at: usize,
@@ -111,6 +114,7 @@ impl SearchIndex {
         Self {
             bytes: Vec::new().into(),
             n_documents: 0,
+            n_counted: 0,
             n_terms: 0,
             table_at: 0,
             texts_at: 0,
@@ -130,6 +134,7 @@ impl SearchIndex {
         let [n_documents, n_terms, table_at, texts_at, lengths_at, places_at, many_at] =
             std::array::from_fn(field);
         let mean = f32::from_bits(Numbers::new(trailer).get(14));
+        let n_counted = Numbers::new(trailer).get(15);
         let end = |start: usize, n: usize, size: usize| n.checked_mul(size)?.checked_add(start);
         let fits = end(table_at, n_terms, ENTRY) == Some(texts_at)
             && texts_at <= lengths_at
@@ -143,6 +148,7 @@ impl SearchIndex {
         Ok(Self {
             bytes,
             n_documents,
+            n_counted,
             n_terms,
             table_at,
             texts_at,
@@ -233,7 +239,7 @@ impl SearchIndex {
     }
 
     fn inverse_document_frequency(&self, n_containing: usize) -> f32 {
-        let n_documents = self.n_documents as f64;
+        let n_documents = f64::from(self.n_counted);
         let n_containing = n_containing as f64;
         (1.0 + (n_documents - n_containing + 0.5) / (n_containing + 0.5)).ln() as f32
     }
@@ -289,7 +295,8 @@ mod tests {
         let documents: Vec<Vec<String>> =
             catalog.products().map(|product| analyze(&indexed_text(&product))).collect();
         let total: usize = documents.iter().map(Vec::len).sum();
-        let mean = (total as f64 / documents.len() as f64) as f32;
+        let n_counted = documents.iter().filter(|document| !document.is_empty()).count();
+        let mean = (total as f64 / n_counted as f64) as f32;
         let mut counts: BTreeMap<String, f32> = BTreeMap::new();
         for term in analyze(query) {
             *counts.entry(term).or_default() += 1.0;
@@ -301,8 +308,8 @@ mod tests {
             let mut score = 0.0;
             for (term, n) in &counts {
                 let containing = documents.iter().filter(|d| d.contains(term)).count() as f64;
-                let idf = (1.0 + (documents.len() as f64 - containing + 0.5) / (containing + 0.5))
-                    .ln() as f32;
+                let idf =
+                    (1.0 + (n_counted as f64 - containing + 0.5) / (containing + 0.5)).ln() as f32;
                 let n_here = document.iter().filter(|other| *other == term).count() as f32;
                 if n_here > 0.0 {
                     let weight = n * idf;
@@ -361,6 +368,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_damaged_index_answers_something() {
+        let names: Vec<_> = (0..600).map(|n| format!("mug {}", ["cup", "tin"][n % 2])).collect();
+        let items: Vec<_> =
+            names.iter().enumerate().map(|(n, name)| item(&format!("B{n}"), name)).collect();
+        let index = SearchIndex::new(&catalog(&items));
+        let bytes = index.bytes.to_vec();
+        // Runs of zeros and ones over every part: lists, tables of blocks, texts, lengths.
+        for start in (0..bytes.len()).step_by(40) {
+            for value in [0x00, 0xff] {
+                let mut changed = bytes.clone();
+                changed[start..(start + 300).min(bytes.len())].fill(value);
+                if let Ok(index) = SearchIndex::read(changed.into()) {
+                    assert!(index.search("mug cup tin").len() <= MAX_HITS);
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
 
@@ -370,17 +396,24 @@ mod tests {
             names in prop::collection::vec(prop::collection::vec(0..18_u32, 1..9), 2050..4200),
             queries in prop::collection::vec(prop::collection::vec(0..18_u32, 1..7), 1..8),
         ) {
-            let text = |words: &Vec<u32>| {
-                let word = |w: &u32| ["mug", "cup", "red", "tin", "pan", "oak"][(*w * *w / 54) as usize % 6];
+            // A third of the words are frequent; the last ones are in a handful of documents each.
+            let text = |number: usize, words: &Vec<u32>| {
+                let word = |w: &u32| match *w {
+                    16.. => format!("rare{}", (number * 31 + *w as usize) % 300),
+                    w => ["mug", "cup", "red", "tin", "pan", "oak"][(w * w / 45) as usize % 6].to_owned(),
+                };
                 words.iter().map(word).collect::<Vec<_>>().join(" ")
             };
             let asin = |number: usize| format!("B{}", (number * 7919) % 10_000);
-            let items: Vec<_> =
-                names.iter().enumerate().map(|(n, words)| item(&asin(n), &text(words))).collect();
+            let mut items: Vec<_> =
+                names.iter().enumerate().map(|(n, words)| item(&asin(n), &text(n, words))).collect();
+            items[0].name.push_str(&" cup".repeat(300));
+            items[1].name.clear();
             let catalog = catalog(&items);
             let index = SearchIndex::new(&catalog);
             for query in &queries {
-                prop_assert_eq!(index.search(&text(query)), plain(&catalog, &text(query)));
+                let query = text(query.len(), query);
+                prop_assert_eq!(index.search(&query), plain(&catalog, &query));
             }
         }
     }

@@ -222,6 +222,7 @@ impl Ranking<'_> {
         best.floor = self.first_look(&terms, n);
         let mut window = Window::new();
         let mut n_essential = terms.len();
+        let mut n_windows_left = self.lengths.len().div_ceil(WINDOW);
         // Of each block, what the terms that are not essential can give.
         let mut block_rests = vec![0.0_f32; self.lengths.len().div_ceil(BLOCK)];
         loop {
@@ -231,6 +232,11 @@ impl Ranking<'_> {
             }
             let (essential, others) = terms.split_at_mut(n_essential);
             let Some(first) = essential.iter().filter_map(Term::next_document).min() else { break };
+            // Windows rise, but for those of a damaged file.
+            if n_windows_left == 0 {
+                break;
+            }
+            n_windows_left -= 1;
             window.go(first, &block_rests, best.least());
             for term in essential.iter_mut() {
                 term.enter(window.start);
