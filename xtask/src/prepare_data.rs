@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use eef_core::Split;
 use eef_webshop::{
-    PrepareProgress, PrepareReport, PrepareRequest, PreparedData, SplitRule, prepare,
+    PrepareProgress, PrepareReport, PrepareRequest, PreparedData, SplitRule, WebShop, prepare,
 };
 
 use crate::process;
@@ -22,7 +22,12 @@ pub struct PrepareDataArguments {
 #[derive(Subcommand)]
 enum What {
     /// Prepare WebShop's own files: products, goals, prices and splits
-    Webshop(WebshopArguments),
+    Webshop(Box<WebshopArguments>),
+    /// Compare every byte of a prepared folder with its manifest
+    Check {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -70,12 +75,13 @@ struct WebshopArguments {
     /// Draws prices inside ranges, price limits and splits
     #[arg(long, default_value_t = 233)]
     seed: u64,
-    /// Synthetic goals per product at most: products with many options have thousands
-    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
-    max_goals_per_product: usize,
-    /// Goals per split at most
-    #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
-    max_goals_per_split: usize,
+    /// Synthetic goals per product at most: products with many options have thousands; the paper's
+    /// splits have none [default: 8]
+    #[arg(long, value_parser = at_least_one)]
+    max_goals_per_product: Option<usize>,
+    /// Goals per split at most; the paper's splits have no limit [default: 10000]
+    #[arg(long, value_parser = at_least_one)]
+    max_goals_per_split: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -101,6 +107,11 @@ pub fn run(arguments: &PrepareDataArguments) -> anyhow::Result<()> {
     match &arguments.what {
         None => embedded(),
         Some(What::Webshop(arguments)) => webshop(arguments),
+        Some(What::Check { folder }) => {
+            WebShop::check_files(folder, &mut |name| say(&format!("{name}: as it was written")))?;
+            say(&format!("{}: every file as in its manifest", folder.display()));
+            Ok(())
+        }
     }
 }
 
@@ -136,7 +147,13 @@ fn embedded() -> anyhow::Result<()> {
     say("      [--nouns NOUNS.json] --out data/webshop-1000");
     say("    WebShop's real products. The files come from the WebShop project's own set-up script");
     say("    (github.com/princeton-nlp/WebShop, setup.sh; `-d small` is 1,000 products).");
-    say("    Then: cargo run --release -p eef-cli -- iterate --config configs/webshop-1000.toml");
+    say("    Then: cargo run --release -p eef-cli -- --config configs/webshop-1000.toml pretrain");
+    say("    and:  cargo run --release -p eef-cli -- --config configs/webshop-1000.toml iterate");
+    say("    --split paper gives the paper's splits, --prices pins prices: see --help.");
+    say("  cargo xtask prepare-data webshop --synthetic 1180000 --out data/webshop-bulk");
+    say("    As many made up products as the whole of WebShop has, to measure with.");
+    say("  cargo xtask prepare-data check FOLDER");
+    say("    Compares every byte of a prepared folder with its manifest.");
     say("  Real models need no preparing: a Hugging Face directory (config.json, safetensors,");
     say("    tokenizer.json) is used as it is, see `model` in configs/.");
     Ok(())
@@ -157,14 +174,26 @@ fn webshop(arguments: &WebshopArguments) -> anyhow::Result<()> {
     let licence = arguments.items.as_ref().and_then(|items| licence_beside(items));
     request.notice = arguments.notice.clone().or(licence);
     request.seed = arguments.seed;
-    request.max_goals_per_product = arguments.max_goals_per_product;
-    request.split = match (arguments.split, SplitRule::default()) {
-        (SplitName::LeakFree, SplitRule::LeakFree { validation_fraction, test_fraction, .. }) => {
-            let max_goals_per_split = arguments.max_goals_per_split;
-            SplitRule::LeakFree { validation_fraction, test_fraction, max_goals_per_split }
+    if let Some(n) = arguments.max_goals_per_product {
+        request.max_goals_per_product = n;
+    }
+    match (arguments.split, &mut request.split) {
+        (SplitName::LeakFree, SplitRule::LeakFree { max_goals_per_split, .. }) => {
+            if let Some(n) = arguments.max_goals_per_split {
+                *max_goals_per_split = n;
+            }
         }
-        (name, _) => SplitRule::Paper { every_fourth: name == SplitName::Paper3k },
-    };
+        (name, split) => {
+            let limits = [arguments.max_goals_per_product, arguments.max_goals_per_split];
+            if limits.iter().any(Option::is_some) {
+                bail!(
+                    "--split paper takes every human goal and no synthetic one: leave \
+                     --max-goals-per-product and --max-goals-per-split out"
+                );
+            }
+            *split = SplitRule::Paper { every_fourth: name == SplitName::Paper3k };
+        }
+    }
     let start = Instant::now();
     let mut progress = Progress { shown: start };
     let report = prepare(&request, &arguments.out, &mut |step| progress.show(step))?;
@@ -216,6 +245,15 @@ fn say_report(report: &PrepareReport) {
         "{} goals that people wrote, {} synthetic ones, {} of AgentBoard",
         report.n_human_goals, report.n_synthetic_goals, report.n_agentboard_goals
     ));
+    for (n, what) in [
+        (report.n_human_without_product, "instructions that people wrote left out: their products"),
+        (report.n_unused_prices, "pinned prices unused: their products"),
+        (report.n_unused_nouns, "lists of nouns unused: their products"),
+    ] {
+        if n > 0 {
+            say(&format!("  {n} {what} are not among these"));
+        }
+    }
     if report.n_without_product > 0 {
         let n = report.n_without_product;
         say(&format!("  {n} of AgentBoard's left out: their products are not among these"));
@@ -224,8 +262,19 @@ fn say_report(report: &PrepareReport) {
         let n = report.n_shared;
         say(&format!("  {n} left out: they share a product or an instruction with a test task"));
     }
+    if report.n_over_limit > 0 {
+        let n = report.n_over_limit;
+        say(&format!("  {n} left out: their split is full (--max-goals-per-split)"));
+    }
     for (split, n_goals) in &report.n_goals {
         say(&format!("  {n_goals} {split} tasks"));
+    }
+    if report.n_missing_tests > 0 {
+        say(&format!(
+            "Note: the paper tests on {} of AgentBoard's goals, {} of which are not among these",
+            report.n_missing_tests + report.n_goals.get(&Split::Test).copied().unwrap_or(0),
+            report.n_missing_tests
+        ));
     }
     if report.n_leaks > 0 {
         say(&format!(

@@ -25,6 +25,8 @@ struct Plan {
     sizes: Sizes,
     phases: Vec<Phase>,
     memory: Memory,
+    /// What is wrong with results on the test tasks.
+    leak: Option<String>,
     missing: Vec<Missing>,
 }
 
@@ -57,7 +59,8 @@ fn plan(config: &Config, method: &dyn Method) -> anyhow::Result<Plan> {
     let phases = phases::of(config, method, &sizes);
     let memory = Memory::of(config, &sizes, &inputs);
     let (name, method) = (config.name.clone(), config.method.name.clone());
-    Ok(Plan { name, method, sizes, phases, memory, missing: inputs.missing })
+    let leak = inputs.shop.as_ref().and_then(wiring::leak);
+    Ok(Plan { name, method, sizes, phases, memory, leak, missing: inputs.missing })
 }
 
 impl Memory {
@@ -132,6 +135,9 @@ impl Plan {
         let total: f64 = self.phases.iter().map(|phase| phase.seconds).sum();
         let _ = writeln!(text, "\ntime: at most {} of computing", duration(total));
         text.push_str(&self.memory.render());
+        if let Some(leak) = &self.leak {
+            let _ = writeln!(text, "{leak}");
+        }
         if self.missing.is_empty() {
             text.push_str("nothing is missing\n");
         }

@@ -34,6 +34,19 @@ pub fn environment(config: &Config) -> anyhow::Result<ShopEnvironment> {
     Ok(shop.environment())
 }
 
+/// What must be said beside every result on test tasks that training has seen.
+pub fn leak(environment: &ShopEnvironment) -> Option<String> {
+    let shop = environment.shop();
+    let (n_leaked, n_goals) = (shop.n_leaked_test_goals(), shop.goals(Split::Test).len());
+    (n_leaked > 0).then(|| {
+        format!(
+            "LEAK: {n_leaked} of the data's {n_goals} test tasks share a product or an instruction \
+             with a training task, as in the paper's splits; a result on them is no measure of \
+             generalisation"
+        )
+    })
+}
+
 /// The prompt of the configuration.
 pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {
     Ok(config.model.prompt.parse()?)
@@ -249,7 +262,7 @@ pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
         &engine.machine.device,
     );
     let mut parts =
-        vec![directory_hash(base)?, directory_hash(&data)?, serde_json::to_string(&engine)?];
+        vec![directory_hash(base)?, WebShop::digest(&data)?, serde_json::to_string(&engine)?];
     if config.data.faithful {
         parts.push("faithful".to_owned());
     }

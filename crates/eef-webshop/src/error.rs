@@ -104,6 +104,18 @@ pub enum WebShopError {
         /// How many instructions are reserved.
         n_reserved: usize,
     },
+    /// A directory has no manifest.
+    #[error("{} is no prepared data: it has no manifest.json, so it was never prepared or preparing was interrupted; prepare it (again)", directory.display())]
+    NotPrepared {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// Another process is preparing the directory.
+    #[error("{} is being prepared by another process: wait for it, or choose another folder", directory.display())]
+    Busy {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// A prepared directory was made by a program that writes another format.
     #[error("{} has format version {found}, this program reads version {expected}: prepare it again", path.display())]
     Version {
@@ -123,11 +135,11 @@ pub enum WebShopError {
         message: &'static str,
     },
     /// A prepared file is not the one that the manifest describes.
-    #[error("{} has changed since it was prepared (expected hash {expected}, found {found}): prepare it again", path.display())]
+    #[error("{} has changed since it was prepared (expected {expected}, found {found}): prepare it again", path.display())]
     Changed {
         /// Which file.
         path: PathBuf,
-        /// The manifest's hash.
+        /// What the manifest says: a hash or a number of bytes.
         expected: String,
         /// The file's.
         found: String,

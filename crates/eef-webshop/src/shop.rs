@@ -10,6 +10,7 @@ use crate::browser::AvailableActions;
 use crate::catalog::Catalog;
 use crate::error::WebShopError;
 use crate::goal::Goal;
+use crate::prepared::n_leaks;
 use crate::reward::{RewardDetail, reward};
 use crate::search::SearchIndex;
 use crate::session::{Floor, Purchase};
@@ -124,6 +125,14 @@ impl WebShop {
     /// The goals of a split: goal `i` is task `i`.
     pub fn goals(&self, split: Split) -> &[Goal] {
         &self.goals[split as usize]
+    }
+
+    /// How many test goals share a product, or an instruction apart from its price limit, with a
+    /// training goal. Where there are any, as in the paper's splits, wins on the test are no measure
+    /// of generalisation.
+    pub fn n_leaked_test_goals(&self) -> usize {
+        let of = |split| self.goals(split).iter().map(move |goal| (split, goal));
+        n_leaks(of(Split::Train).chain(of(Split::Test)))
     }
 
     /// The goal of a task.

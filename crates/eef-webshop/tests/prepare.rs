@@ -128,7 +128,9 @@ fn what_is_wrong_with_a_prepared_file_is_said_with_its_name() {
         assert!(message.contains(name), "{message}");
         fs::remove_file(&path).unwrap();
         let message = WebShop::open(folder.path()).unwrap_err().to_string();
-        assert!(message.starts_with("cannot read ") && message.contains(name), "{message}");
+        let is_manifest = name == "manifest.json";
+        assert!(is_manifest || message.starts_with("cannot read "), "{message}");
+        assert!(message.contains(name), "{message}");
         // Preparing again mends it.
         assert!(run(&request(), folder.path()).unwrap().changed);
         WebShop::open(folder.path()).unwrap();
@@ -252,7 +254,7 @@ fn a_file_that_breaks_off_is_refused_with_the_record() {
     for (text, expected) in [
         ("{\"B1\": {}}", "raw.json: expected a list of products: "),
         ("", "raw.json: expected a list of products: "),
-        ("[]", "the catalogue is empty: 0 records"),
+        ("[]", "raw.json: expected a list of products: the list is empty"),
         (r#"[{"name":"no asin"}]"#, "the catalogue is empty: 1 records"),
         (r#"[{"asin":"B1","name":"Mug"}] and more"#, "raw.json: record 2: no JSON ("),
     ] {
@@ -390,4 +392,92 @@ fn a_made_up_catalogue_of_any_size_opens() {
         assert_eq!(shop.catalog().listing(hits[0].product as usize).asin, goal.asin);
     }
     assert!(!shop.goals(Split::Test).is_empty());
+}
+
+#[test]
+fn two_do_not_prepare_one_folder_at_a_time() {
+    let folder = tempdir().unwrap();
+    let mut refused = Vec::new();
+    prepare(&request(), folder.path(), &mut |_| {
+        refused.push(run(&request(), folder.path()).unwrap_err().to_string());
+    })
+    .unwrap();
+    assert!(!refused.is_empty());
+    for message in refused {
+        assert!(message.contains("is being prepared by another process"), "{message}");
+    }
+    // The first went on undisturbed, and leaves no lock.
+    WebShop::open(folder.path()).unwrap();
+    assert!(!folder.path().join("prepare.lock").exists());
+    assert!(!run(&request(), folder.path()).unwrap().changed);
+}
+
+#[test]
+fn a_folder_without_a_manifest_is_called_unprepared() {
+    let folder = tempdir().unwrap();
+    let error = |path: &Path| WebShop::open(path).unwrap_err().to_string();
+    assert!(error(folder.path()).contains("it was never prepared or preparing was interrupted"));
+    assert!(error(&folder.path().join("missing")).starts_with("cannot read"));
+}
+
+#[test]
+fn every_byte_can_be_checked() {
+    let folder = tempdir().unwrap();
+    run(&request(), folder.path()).unwrap();
+    let check = || {
+        let mut names = Vec::new();
+        WebShop::check_files(folder.path(), &mut |name| names.push(name.to_owned()))
+            .map(|()| names.len())
+    };
+    assert_eq!(check().unwrap(), 5);
+    let digest = WebShop::digest(folder.path()).unwrap();
+
+    // As if the catalogue were too large to be hashed at every opening.
+    let (manifest, products) =
+        (folder.path().join("manifest.json"), folder.path().join("products.bin"));
+    let mut record: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    let mut bytes = fs::read(&products).unwrap();
+    record["lengths"] = json!({ "products.bin": bytes.len() });
+    fs::write(&manifest, serde_json::to_vec(&record).unwrap()).unwrap();
+    assert_ne!(WebShop::digest(folder.path()).unwrap(), digest);
+    let title = bytes.windows(3).position(|letters| letters == b"mug").unwrap();
+    bytes[title] = b'r';
+    fs::write(&products, &bytes).unwrap();
+    WebShop::open(folder.path()).unwrap();
+    let message = check().unwrap_err().to_string();
+    assert!(message.contains("products.bin has changed since it was prepared"), "{message}");
+    bytes.push(0);
+    fs::write(&products, &bytes).unwrap();
+    let message = WebShop::open(folder.path()).unwrap_err().to_string();
+    assert!(message.contains(&format!("expected {} bytes", bytes.len() - 1)), "{message}");
+}
+
+#[test]
+fn what_finds_no_product_is_counted() {
+    let folder = tempdir().unwrap();
+    let file = |name: &str, value: Value| {
+        let path = folder.path().join(name);
+        fs::write(&path, value.to_string()).unwrap();
+        Some(path)
+    };
+    let written = json!({
+        "instruction": "a thing", "instruction_attributes": ["red"], "instruction_options": [],
+    });
+    let mut request = PrepareRequest {
+        prices: file("prices.json", json!({ "B000000000": 3.5 })),
+        nouns: file("nouns.json", json!({ "B000000000": ["mug"], "B000000001": [] })),
+        human_goals: file("people.json", json!({ "B000000000": [written, written, written] })),
+        ..request()
+    };
+    let out = folder.path().join("out");
+    let report = run(&request, &out).unwrap();
+    let counts = (report.n_unused_prices, report.n_unused_nouns, report.n_human_without_product);
+    assert_eq!(counts, (1, 2, 3));
+    assert_eq!(report.n_over_limit, 0);
+
+    let SplitRule::LeakFree { max_goals_per_split, .. } = &mut request.split else { panic!() };
+    *max_goals_per_split = 1;
+    let report = run(&request, &out).unwrap();
+    assert_eq!(report.n_goals.values().copied().collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(report.n_over_limit, report.n_synthetic_goals - 3);
 }

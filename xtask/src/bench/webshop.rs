@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 use eef_core::{Env, Rng, Seed, Split, TaskId};
-use eef_webshop::{PrepareRequest, RandomWalk, Variant, WebShop, prepare};
+use eef_webshop::{RandomWalk, Variant, WebShop};
 
 use crate::process;
 
@@ -22,6 +22,9 @@ pub struct WebshopArguments {
     /// Folder that keeps the made up catalogue; what is there already is made again
     #[arg(long, default_value = "target/bench/webshop")]
     out: PathBuf,
+    /// Prepared folder of a shop to walk in, such as data/webshop-1000; without it the embedded one
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Leave the made up catalogue out
     #[arg(long)]
     small: bool,
@@ -40,7 +43,7 @@ const N_QUERIES: usize = 2_000;
 /// Runs the command.
 pub fn run(arguments: &WebshopArguments) -> anyhow::Result<()> {
     let mut table = Table::new();
-    small(&mut table)?;
+    small(arguments.data.as_deref(), &mut table)?;
     if !arguments.small {
         large(arguments, &mut table)?;
     }
@@ -49,8 +52,8 @@ pub fn run(arguments: &WebshopArguments) -> anyhow::Result<()> {
 }
 
 /// Random visits.
-fn small(table: &mut Table) -> anyhow::Result<()> {
-    let (shop, what) = small_shop()?;
+fn small(data: Option<&Path>, table: &mut Table) -> anyhow::Result<()> {
+    let (shop, what) = small_shop(data)?;
     for variant in [Variant::AgentLite, Variant::AgentBoard] {
         let shop = Arc::new(shop.clone().with_variant(variant));
         let name = format!("{variant:?} on {what}");
@@ -95,23 +98,14 @@ fn small(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The 1,000 real products where they are, else the embedded shop.
-fn small_shop() -> anyhow::Result<(WebShop, String)> {
-    let Some(shared) = std::env::var_os("EEF_SHARED") else {
-        let shop = WebShop::open(&process::workspace_root()?.join("fixtures/webshop"))?;
-        let what = format!("{} embedded products", shop.catalog().len());
-        return Ok((shop.as_ref().clone(), what));
+/// The shop to walk in.
+fn small_shop(data: Option<&Path>) -> anyhow::Result<(WebShop, String)> {
+    let shop = match data {
+        Some(folder) => WebShop::open(folder)?,
+        None => WebShop::open(&process::workspace_root()?.join("fixtures/webshop"))?,
     };
-    let data = PathBuf::from(shared).join("data/webshop");
-    let mut request = PrepareRequest::new(
-        data.join("items_shuffle_1000.recovered.json"),
-        data.join("items_ins_v2_1000.json"),
-    );
-    request.nouns = Some(data.join("title_nouns.en_core_web_sm-3.6.0.json"));
-    let folder = process::target_folder()?.join("bench/webshop-1000");
-    prepare(&request, &folder, &mut |_| {})?;
-    let shop = WebShop::open(&folder)?;
-    let what = format!("{} real products", shop.catalog().len());
+    let kind = if data.is_some() { "prepared" } else { "embedded" };
+    let what = format!("{} {kind} products", shop.catalog().len());
     Ok((shop.as_ref().clone(), what))
 }
 

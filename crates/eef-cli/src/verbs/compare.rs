@@ -77,8 +77,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     if context.global.json {
         return output::print_json(&comparison);
     }
+    let leak = wiring::leak(&parts.environment).map_or_else(String::new, |leak| leak + "\n");
     output::print(&format!(
-        "{}\n{}",
+        "{}\n{}{leak}",
         results::curves(&comparison),
         results::comparison(&comparison)
     ))?;

@@ -68,7 +68,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     // The fingerprint contains the model's digest: it needs no other identity here.
     let evaluation = eef::evaluate(&setup, &settings, &model, "", split, &store, &control)?;
     let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let table = results::evaluation(&name, &evaluation);
+    let mut table = results::evaluation(&name, &evaluation);
+    if let Some(leak) = wiring::leak(&environment).filter(|_| split == Split::Test) {
+        table.push_str(&format!("{leak}\n"));
+    }
     if let Some(out) = &arguments.out {
         output_file::export(&store, out)?;
         return output_file::report(context, out, &evaluation, &table);

@@ -44,6 +44,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let skills = wiring::skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
     let settings = wiring::run_config(&config);
+    let leak = wiring::leak(&parts.environment);
+    if let Some(leak) = &leak {
+        context.progress.note(leak);
+    }
     let control = context.control();
     let report = eef::iterate(&setup, &settings, method.as_ref(), &store, run.path(), &control)?;
     run_directory::write(&run.path().join("report.json"), &serde_json::to_vec_pretty(&report)?)?;
@@ -51,6 +55,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         return output::print_json(&report);
     }
     output::print(&results::run(&report))?;
+    if let Some(leak) = leak {
+        output::print(&format!("{leak}\n"))?;
+    }
     let model = run.path().join("models").join(&report.best_model);
     context.progress.note(&format!("model: {}", model.display()));
     Ok(())

@@ -7,7 +7,7 @@
 
 use eef_core::{Message, Observation, Opening, Rng, Seed};
 
-use super::notes;
+use super::{drawn_from, notes};
 use crate::teacher::need::Need;
 use crate::teacher::page::Choice;
 use crate::teacher::view::{BACK, BUY, NEXT, PREVIOUS};
@@ -26,7 +26,7 @@ pub(super) struct Exercises {
 impl Exercises {
     /// Collects the words of a catalogue.
     pub(super) fn new(shop: &WebShop, seed: Seed) -> Self {
-        let products = || shop.catalog().products();
+        let products = || drawn_from(shop.catalog());
         let title_words = products()
             .flat_map(|product| product.title.split_whitespace())
             .map(str::to_owned)

@@ -18,14 +18,17 @@ pub(super) fn goals(shop: &WebShop, n_goals: usize, seed: Seed) -> Vec<Goal> {
         .flat_map(|split| shop.goals(split))
         .map(|goal| goal.asin.as_str())
         .collect();
-    let products: Vec<Product<'_>> = shop
-        .catalog()
-        .products()
-        .filter(|product| !held_out.contains(product.asin) && !product.title.is_empty())
+    let catalog = shop.catalog();
+    // Numbers, not products: a full catalogue does not fit in memory as such.
+    let places: Vec<usize> = (0..catalog.len())
+        .filter(|place| {
+            let listing = catalog.listing(*place);
+            !held_out.contains(listing.asin) && !listing.title.is_empty()
+        })
         .collect();
     let mut rng = seed.derive("made-up goals", 0).rng();
     (0..n_goals)
-        .filter_map(|_| rng.choose(&products).map(|product| goal(product, &mut rng)))
+        .filter_map(|_| rng.choose(&places).map(|place| goal(&catalog.product(*place), &mut rng)))
         .collect()
 }
 

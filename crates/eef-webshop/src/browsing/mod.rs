@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use eef_core::{Message, Opening, Seed};
 
+use crate::catalog::{Catalog, Product};
 use crate::goal::Goal;
 use crate::synthetic::{World, WorldConfig};
 use crate::teacher::need::Need;
@@ -196,6 +197,16 @@ impl Iterator for BrowsingCorpus<'_> {
         self.n_made += 1;
         Some(self.transcript())
     }
+}
+
+/// Words are drawn from so many products at most, spread over the catalogue: those of a million
+/// say no more, and would not fit in memory.
+const MAX_PRODUCTS: usize = 20_000;
+
+/// The products that words are drawn from: all of them where they are not too many.
+fn drawn_from(catalog: &Catalog) -> impl Iterator<Item = Product<'_>> {
+    let stride = catalog.len().div_ceil(MAX_PRODUCTS).max(1);
+    (0..catalog.len()).step_by(stride).map(|place| catalog.product(place))
 }
 
 #[cfg(test)]

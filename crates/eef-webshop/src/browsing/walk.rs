@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eef_core::{Env, Message, Opening, Rng, Seed, Split, TaskId};
 
-use super::{BrowsingConfig, notes};
+use super::{BrowsingConfig, drawn_from, notes};
 use crate::goal::Goal;
 use crate::synthetic::{Listing, World};
 use crate::teacher::page::Page;
@@ -41,7 +41,7 @@ impl Walks {
     ) -> Result<Self, WebShopError> {
         let goals = goals.into_iter().map(|goal| (Split::Train, goal));
         let browsed = shop.with_goals(NAME, goals)?;
-        let titles = shop.catalog().products().map(|product| product.title);
+        let titles = drawn_from(shop.catalog()).map(|product| product.title);
         let queries = titles
             .map(|title| title.split_whitespace().take(4).collect::<Vec<_>>().join(" "))
             .filter(|query| !query.is_empty())

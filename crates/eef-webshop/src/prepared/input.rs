@@ -135,8 +135,14 @@ impl PrepareRequest {
 pub struct PrepareReport {
     /// What was loaded and left out.
     pub load: LoadReport,
+    /// Pinned prices of products that are not there.
+    pub n_unused_prices: usize,
+    /// Noun lists of products that are not there.
+    pub n_unused_nouns: usize,
     /// Goals that people wrote.
     pub n_human_goals: usize,
+    /// Instructions that people wrote for products that are not there.
+    pub n_human_without_product: usize,
     /// Goals made from attributes and options.
     pub n_synthetic_goals: usize,
     /// AgentBoard's goals.
@@ -149,6 +155,10 @@ pub struct PrepareReport {
     /// Test goals that share a product or an instruction with a training goal: none but in the
     /// paper's splits.
     pub n_leaks: usize,
+    /// Goals left out: their split had as many as it may have.
+    pub n_over_limit: usize,
+    /// Test goals of the paper's that are missing.
+    pub n_missing_tests: usize,
     /// Goals kept, of each split.
     pub n_goals: BTreeMap<Split, usize>,
     /// Whether anything in the directory changed.

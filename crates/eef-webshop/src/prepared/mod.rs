@@ -26,22 +26,27 @@
 //! [`WebShop::open`] opens either.
 
 mod files;
+mod hashing;
 mod input;
+mod manifest;
 mod pipeline;
 mod split;
 mod stream;
+mod writing;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use eef_core::{Seed, Split};
 
-pub use files::FORMAT_VERSION;
 pub(crate) use files::read;
 pub use input::{PrepareReport, PrepareRequest, ProductSource, SplitRule};
 pub(crate) use input::{prices_of, records_of_list, records_of_map};
+pub use manifest::FORMAT_VERSION;
 pub use pipeline::{PrepareProgress, prepare};
+pub(crate) use split::n_leaks;
 
+use self::manifest::Manifest;
 use crate::catalog::{Catalog, LoadReport};
 use crate::error::WebShopError;
 use crate::goal::Goal;
@@ -149,12 +154,33 @@ fn price_seed(seed: u64) -> Seed {
 
 impl WebShop {
     /// Opens a prepared directory. Files up to 64 MiB are checked to be the ones that were
-    /// written; larger ones are mapped and checked for their form, so that a million products open
-    /// at once.
+    /// written; larger ones are mapped and checked for their length and form, so that a million
+    /// products open at once ([`WebShop::check_files`] reads all of them).
     ///
     /// # Errors
     /// A file that is missing, changed or of another format, named.
     pub fn open(directory: &Path) -> Result<Arc<Self>, WebShopError> {
         files::open(directory).map(Arc::new)
+    }
+
+    /// A digest of a prepared directory: of its manifest, which has the hashes of all files. Found at
+    /// once, however large they are.
+    ///
+    /// # Errors
+    /// No manifest, or one of another format.
+    pub fn digest(directory: &Path) -> Result<String, WebShopError> {
+        Manifest::read(directory)?;
+        let path = directory.join(manifest::MANIFEST);
+        hashing::hash_of(&path).map_err(|source| WebShopError::Read { path, source })
+    }
+
+    /// Compares every byte of a prepared directory with its manifest, which [`WebShop::open`] does
+    /// for small files only; tells of each file that it is as it was written.
+    ///
+    /// # Errors
+    /// A file that is missing, changed or of another format, named.
+    pub fn check_files(directory: &Path, done: &mut dyn FnMut(&str)) -> Result<(), WebShopError> {
+        Manifest::read(directory)?.check_all(directory, done)?;
+        Self::open(directory).map(|_| ())
     }
 }

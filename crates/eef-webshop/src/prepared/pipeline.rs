@@ -6,15 +6,16 @@ use std::path::Path;
 use eef_core::{Seed, Split};
 
 use super::files::{
-    GOALS, MAPPED, Manifest, NOTICE, PRICES, PRODUCTS, SEARCH, Writing, count, goal_bytes,
-    map_bytes, named, read,
+    GOALS, MAPPED, NOTICE, PRICES, PRODUCTS, SEARCH, count, goal_bytes, map_bytes, named, read,
 };
 use super::input::{
     PrepareReport, PrepareRequest, ProductSource, SplitRule, prices_of, records_of_map,
 };
+use super::manifest::Manifest;
 use super::price_seed;
 use super::split::{self, Splits};
 use super::stream::each_item;
+use super::writing::Writing;
 use crate::FORMAT_VERSION;
 use crate::catalog::{Catalog, CatalogWriter, Cleaner, Extras};
 use crate::error::WebShopError;
@@ -124,11 +125,15 @@ pub fn prepare(
     }
     let Taking { cleaner, index, asked, drawn } = taking;
     let mut report = PrepareReport { load: cleaner.into_report(), ..PrepareReport::default() };
+    if let (0, ProductSource::Files { items, .. }) = (report.load.n_records, &request.products) {
+        let (path, message) = (items.clone(), "the list is empty".to_owned());
+        return Err(WebShopError::Syntax { path, expected: "a list of products", message });
+    }
     if report.load.n_products == 0 {
         return Err(WebShopError::NoProducts { n_records: report.load.n_records });
     }
     let (products, places) = catalog.finish().map_err(&failed)?;
-    drop(tables);
+    let Tables { prices, nouns, annotations: _ } = tables;
     progress(PrepareProgress::Indexing(places.len()));
     let search = writing.begin(SEARCH)?;
     let failed = search.failed();
@@ -138,6 +143,9 @@ pub fn prepare(
 
     progress(PrepareProgress::Goals);
     let catalog = Catalog::open(&products)?;
+    let is_missing = |asin: &&String| catalog.position(asin).is_none();
+    report.n_unused_prices = prices.keys().filter(is_missing).count();
+    report.n_unused_nouns = nouns.keys().filter(is_missing).count();
     let sources = GoalSources { instructions, asked, agentboard };
     let goals = sources.split(request, &catalog, &mut inputs, &mut report)?;
     report.n_goals = count(&goals);
@@ -157,6 +165,7 @@ pub fn prepare(
         settings: settings(request, &report),
         inputs: inputs.hashes,
         files: BTreeMap::new(),
+        lengths: BTreeMap::new(),
     })?;
     Ok(report)
 }
@@ -336,6 +345,8 @@ impl GoalSources {
         let limits = seed.derive("price limits", 0);
         let human = human_goals(catalog, &self.instructions, limits);
         report.n_human_goals = human.len();
+        let unknown = self.instructions.iter().filter(|(asin, _)| catalog.position(asin).is_none());
+        report.n_human_without_product = unknown.map(|(_, written)| written.len()).sum();
         if let SplitRule::Paper { .. } = &request.split {
             self.agentboard.truncate(split::PAPER_TEST);
         }
@@ -389,9 +400,11 @@ impl GoalSources {
                     test_fraction: *test_fraction,
                     max_per_split: *max_goals_per_split,
                 };
+                let n_goals = goals.len() + self.agentboard.len();
                 let (goals, n_shared) =
                     split::without_leaks(goals, self.agentboard, &splits, seed.derive("splits", 0));
                 report.n_shared = n_shared;
+                report.n_over_limit = n_goals - n_shared - goals.len();
                 goals
             }
         };
@@ -399,7 +412,10 @@ impl GoalSources {
             goal.check(number, catalog)?;
         }
         match &request.split {
-            SplitRule::Paper { .. } => report.n_leaks = split::n_leaks(&goals),
+            SplitRule::Paper { .. } => {
+                report.n_leaks = split::n_leaks(goals.iter().map(|(split, goal)| (*split, goal)));
+                report.n_missing_tests = split::PAPER_TEST - report.n_agentboard_goals;
+            }
             SplitRule::LeakFree { .. } => split::check_disjoint(&goals)?,
         }
         Ok(goals)

@@ -47,8 +47,8 @@ pub(super) fn check_disjoint(goals: &[(Split, Goal)]) -> Result<(), WebShopError
 }
 
 /// How many test goals share a product or an instruction with a training goal.
-pub(super) fn n_leaks(goals: &[(Split, Goal)]) -> usize {
-    let of = |wanted| goals.iter().filter(move |(split, _)| *split == wanted);
+pub(crate) fn n_leaks<'a>(goals: impl Iterator<Item = (Split, &'a Goal)> + Clone) -> usize {
+    let of = |wanted| goals.clone().filter(move |(split, _)| *split == wanted);
     let trained: BTreeSet<_> = of(Split::Train).flat_map(|(_, goal)| keys(goal)).collect();
     let is_known = |goal: &Goal| keys(goal).iter().any(|key| trained.contains(key));
     of(Split::Test).filter(|(_, goal)| is_known(goal)).count()

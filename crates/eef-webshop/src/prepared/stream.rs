@@ -1,13 +1,14 @@
 //! Reading a list of products of any length, one at a time.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use serde::Deserializer as _;
 use serde::de::{self, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::hashing::Hashing;
 use crate::error::WebShopError;
 use crate::raw::RawItem;
 
@@ -22,7 +23,7 @@ pub(super) fn each_item(
 ) -> Result<String, WebShopError> {
     let failed = |source| WebShopError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
-    let mut reading = Hashing { inner: file, hasher: blake3::Hasher::new() };
+    let mut reading = Hashing::new(file);
     let mut parser =
         serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 20, &mut reading));
     let mut records = Records { take, failure: None, n_read: None };
@@ -36,7 +37,7 @@ pub(super) fn each_item(
         (_, None) => WebShopError::syntax(path, "a list of products", &error),
         (_, Some(n)) => broken(path, n, &error),
     })?;
-    Ok(reading.hasher.finalize().to_string())
+    Ok(reading.hash())
 }
 
 /// The record after so many is no JSON: where the next one begins cannot be known.
@@ -77,18 +78,5 @@ impl<'de> Visitor<'de> for &mut Records<'_> {
             }
         }
         Ok(())
-    }
-}
-
-struct Hashing<R> {
-    inner: R,
-    hasher: blake3::Hasher,
-}
-
-impl<R: Read> Read for &mut Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..n]);
-        Ok(n)
     }
 }
