@@ -59,6 +59,14 @@ pub enum AgentError {
         /// What fits.
         limit: usize,
     },
+    /// A recording of another program cannot be compared with.
+    #[error("{}: {message}", path.display())]
+    Reference {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A model's directory could not be written.
     #[error("cannot write {}", path.display())]
     Write {

@@ -1,7 +1,8 @@
 //! Joins chat templates, a LLaMA and a trainer into a policy and a learner.
 //!
 //! [`LlamaPolicy`] is an [`eef_core::Policy`] over a generator; [`LlamaLearner`] is an
-//! [`eef_core::Learner`] over a trainer; [`pretrain`] makes small base models. A model is a
+//! [`eef_core::Learner`] over a trainer; [`pretrain`] makes small base models;
+//! [`verify`](mod@verify) compares with other programs. A model is a
 //! Hugging Face directory: `config.json`, `model.safetensors`, `tokenizer.json`, and
 //! `eef_chat.json` with the chat template (where it is missing, the tokenizer's control tokens
 //! tell the template).
@@ -44,6 +45,7 @@ mod options;
 mod policy;
 mod pretrain;
 mod shared;
+pub mod verify;
 mod watch;
 
 pub use error::AgentError;

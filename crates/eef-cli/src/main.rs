@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Verb::Import(arguments) => verbs::import::run(&context, arguments),
         Verb::Export(arguments) => verbs::export::run(&context, arguments),
         Verb::Repair => verbs::repair::run(&context),
-        Verb::Verify(arguments) => verbs::verify::run(arguments),
+        Verb::Verify(arguments) => verbs::verify::run(&context, arguments),
     };
     context.progress.clear();
     match result {

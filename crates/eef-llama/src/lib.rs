@@ -34,7 +34,7 @@ mod ops;
 mod packed;
 mod random;
 
-pub use config::{LlamaConfig, RopeScaling};
+pub use config::{LlamaConfig, PRESETS, RopeScaling};
 pub use device::{cpu_features, device};
 pub use error::LlamaError;
 pub use generate::{Completion, Finish, Generator, GeneratorConfig, Request};

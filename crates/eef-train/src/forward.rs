@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use eef_llama::{Llama, Packed, cross_entropy};
 
-use crate::gradients::FlatGradients;
+use crate::gradients::{FlatGradients, n_parameters};
+use crate::weights::unflatten;
 use crate::{TrainError, TrainExample};
 
 /// What a micro-batch adds to its optimiser step.
@@ -50,6 +51,30 @@ pub(crate) fn forward_backward(
     let loss_sum = sum.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
     let gradients = FlatGradients::from_backward(gradients, &model, n_parameters)?;
     Ok(Part { loss_sum, gradients })
+}
+
+/// The mean loss of all trained tokens of some examples (nats), and its gradients in the shape of
+/// the model: each weight of the second model is the gradient of the first one's.
+///
+/// This is what one optimiser step computes; for comparisons with other programs, and whoever wants
+/// to write a loop of their own.
+///
+/// # Errors
+/// [`TrainError::NoExamples`], and where a token is beyond the vocabulary or an example longer than
+/// the model can place.
+pub fn loss_and_gradients(
+    model: &Llama,
+    examples: &[TrainExample],
+) -> Result<(f64, Llama), TrainError> {
+    let n_trained: usize = examples.iter().map(TrainExample::n_trained).sum();
+    if n_trained == 0 {
+        return Err(TrainError::NoExamples);
+    }
+    let examples: Vec<&TrainExample> = examples.iter().collect();
+    let scale = 1.0 / n_trained as f64;
+    let part = forward_backward(model, &examples, scale, n_parameters(model))?;
+    let gradients = unflatten(model.valid(), &part.gradients.0);
+    Ok((part.loss_sum * scale, gradients))
 }
 
 fn failed(error: eef_llama::LlamaError) -> TrainError {

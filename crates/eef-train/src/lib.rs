@@ -62,6 +62,7 @@ pub use config::{AdamWConfig, Order, TrainConfig};
 pub use eef_core::TrainSummary;
 pub use error::TrainError;
 pub use example::TrainExample;
+pub use forward::loss_and_gradients;
 pub use observer::{StepReport, TrainObserver, TrainStart};
 pub use renderer::RendererObserver;
 pub use schedule::Schedule;

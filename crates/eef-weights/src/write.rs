@@ -20,6 +20,21 @@ impl<'a> NamedTensor<'a> {
     ) -> Self {
         Self { name: name.into(), shape, values: values.into() }
     }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Its values, in row-major order.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
 }
 
 /// Writes a model directory: `config.json` as given, and `model.safetensors` in `f32`.

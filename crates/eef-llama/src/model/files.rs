@@ -1,11 +1,12 @@
 use std::path::Path;
 
+use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use eef_weights::{Checkpoint, NamedTensor, write_checkpoint};
 
 use crate::model::Llama;
 use crate::model::init::transpose;
-use crate::model::layer::heads;
+use crate::model::layer::{Layer, heads};
 use crate::{LlamaConfig, LlamaError};
 
 impl Llama {
@@ -31,45 +32,59 @@ impl Llama {
     ///
     /// Where the operating system refuses.
     pub fn save(&self, directory: &Path) -> Result<(), LlamaError> {
-        let config = self.config();
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let heads = heads(config);
-        let (query, key_value) = (heads.n_query * heads.dim, heads.n_key_value * heads.dim);
-
-        let mut tensors = vec![
-            NamedTensor::new(
-                "model.embed_tokens.weight",
-                vec![config.vocab_size, hidden],
-                values(self.embedding.val()),
-            ),
-            NamedTensor::new("model.norm.weight", vec![hidden], values(self.norm.val())),
-        ];
-        for (index, layer) in self.layers.iter().enumerate() {
-            let mut add = |name: &str, sides: Vec<usize>, values: Vec<f32>| {
-                let name = format!("model.layers.{index}.{name}.weight");
-                tensors.push(NamedTensor::new(name, sides, values));
-            };
-            add("input_layernorm", vec![hidden], values(layer.attention_norm.val()));
-            let mut qkv = rows(layer.qkv.val());
-            let mut key = qkv.split_off(query * hidden);
-            let value = key.split_off(key_value * hidden);
-            add("self_attn.q_proj", vec![query, hidden], qkv);
-            add("self_attn.k_proj", vec![key_value, hidden], key);
-            add("self_attn.v_proj", vec![key_value, hidden], value);
-            add("self_attn.o_proj", vec![hidden, query], rows(layer.output.val()));
-            add("post_attention_layernorm", vec![hidden], values(layer.feed_forward_norm.val()));
-            let mut gate = rows(layer.gate_up.val());
-            let up = gate.split_off(inner * hidden);
-            add("mlp.gate_proj", vec![inner, hidden], gate);
-            add("mlp.up_proj", vec![inner, hidden], up);
-            add("mlp.down_proj", vec![hidden, inner], rows(layer.down.val()));
-        }
-        if let Some(head) = &self.head {
-            let sides = vec![config.vocab_size, hidden];
-            tensors.push(NamedTensor::new("lm_head.weight", sides, rows(head.val())));
-        }
-        Ok(write_checkpoint(directory, &config.to_json(), &tensors)?)
+        let tensors: Vec<_> = self.tensors().collect();
+        Ok(write_checkpoint(directory, &self.config().to_json(), &tensors)?)
     }
+
+    /// The weights under Hugging Face's names, linear layers as `[outputs, inputs]`; each is copied
+    /// when its turn comes.
+    pub fn tensors(&self) -> impl Iterator<Item = NamedTensor<'static>> {
+        let config = self.config();
+        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let vector = move |name: &str, gain: &Param<Tensor<1>>| {
+            NamedTensor::new(name.to_owned(), vec![hidden], values(gain.val()))
+        };
+        let table = move |name: &str, values| {
+            NamedTensor::new(name.to_owned(), vec![vocab, hidden], values)
+        };
+        let embedding = std::iter::once_with(move || {
+            table("model.embed_tokens.weight", values(self.embedding.val()))
+        });
+        let norm = std::iter::once_with(move || vector("model.norm.weight", &self.norm));
+        let layers = self.layers.iter().enumerate();
+        let layers = layers.flat_map(move |(index, layer)| layer_tensors(index, layer, config));
+        let head = self.head.iter();
+        let head = head.map(move |head| table("lm_head.weight", rows(head.val())));
+        embedding.chain(norm).chain(layers).chain(head)
+    }
+}
+
+/// The tensors of one layer; those that are one matrix here are taken apart.
+fn layer_tensors(index: usize, layer: &Layer, config: &LlamaConfig) -> Vec<NamedTensor<'static>> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let heads = heads(config);
+    let (query, key_value) = (heads.n_query * heads.dim, heads.n_key_value * heads.dim);
+    let mut qkv = rows(layer.qkv.val());
+    let mut key = qkv.split_off(query * hidden);
+    let value = key.split_off(key_value * hidden);
+    let mut gate = rows(layer.gate_up.val());
+    let up = gate.split_off(inner * hidden);
+    let named = |(name, sides, values): (&str, Vec<usize>, Vec<f32>)| {
+        NamedTensor::new(format!("model.layers.{index}.{name}.weight"), sides, values)
+    };
+    [
+        ("input_layernorm", vec![hidden], values(layer.attention_norm.val())),
+        ("self_attn.q_proj", vec![query, hidden], qkv),
+        ("self_attn.k_proj", vec![key_value, hidden], key),
+        ("self_attn.v_proj", vec![key_value, hidden], value),
+        ("self_attn.o_proj", vec![hidden, query], rows(layer.output.val())),
+        ("post_attention_layernorm", vec![hidden], values(layer.feed_forward_norm.val())),
+        ("mlp.gate_proj", vec![inner, hidden], gate),
+        ("mlp.up_proj", vec![inner, hidden], up),
+        ("mlp.down_proj", vec![hidden, inner], rows(layer.down.val())),
+    ]
+    .map(named)
+    .into()
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

@@ -31,7 +31,9 @@ impl Layer {
         rotary: &Rotary,
         lengths: &[usize],
     ) -> Tensor<2> {
-        self.forward_with(x, config, |qkv, heads| packed_attention(qkv, heads, rotary, lengths))
+        self.forward_with(x, config, |qkv, heads| {
+            packed_attention(qkv, heads, config.sliding_window(), rotary, lengths)
+        })
     }
 
     /// The layer around any attention: `attend` turns joint projections into heads' outputs.

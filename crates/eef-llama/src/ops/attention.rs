@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::backend::Flex;
@@ -36,7 +37,7 @@ impl Heads {
 }
 
 /// Rotates queries and keys by their positions, then lets each row attend to itself and to the
-/// rows before it in its own sequence.
+/// rows before it in its own sequence; with a window, to the last so many of these rows.
 ///
 /// # Shapes
 ///
@@ -45,17 +46,31 @@ impl Heads {
 pub(crate) fn packed_attention(
     qkv: Tensor<2>,
     heads: Heads,
+    window: Option<usize>,
     rotary: &Rotary,
     lengths: &[usize],
 ) -> Tensor<2> {
-    let kernel = PackedAttention { heads, rotary: rotary.clone(), lengths: lengths.into() };
+    let rotary_of_kernel = rotary.clone();
+    let kernel =
+        PackedAttention { heads, window, rotary: rotary_of_kernel, lengths: lengths.into() };
     apply(kernel, [qkv.into_dispatch()])
-        .unwrap_or_else(|[qkv]| plain(Tensor::from_dispatch(qkv), heads, rotary, lengths))
+        .unwrap_or_else(|[qkv]| plain(Tensor::from_dispatch(qkv), heads, window, rotary, lengths))
+}
+
+/// The first position that a row sees.
+pub(crate) fn first_seen(position: usize, window: Option<usize>) -> usize {
+    window.map_or(0, |window| (position + 1).saturating_sub(window))
 }
 
 /// The composition of Burn's operations: sequences are padded to the longest of them. Padding
 /// stands behind the real rows, so the causal mask already hides it from them.
-fn plain(qkv: Tensor<2>, heads: Heads, rotary: &Rotary, lengths: &[usize]) -> Tensor<2> {
+fn plain(
+    qkv: Tensor<2>,
+    heads: Heads,
+    window: Option<usize>,
+    rotary: &Rotary,
+    lengths: &[usize],
+) -> Tensor<2> {
     let Heads { n_query, n_key_value, dim } = heads;
     let (b, t) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
     let device = qkv.device();
@@ -78,8 +93,12 @@ fn plain(qkv: Tensor<2>, heads: Heads, rotary: &Rotary, lengths: &[usize]) -> Te
     let k = k.reshape([b, n_key_value, 1, t, dim]);
     let v = v.reshape([b, n_key_value, 1, t, dim]);
     let scores = q.matmul(k.swap_dims(3, 4)) / (dim as f64).sqrt();
-    let future = Tensor::<2>::ones([t, t], &device).triu(1).bool();
-    let scores = scores.mask_fill(future.unsqueeze(), f32::NEG_INFINITY);
+    let ones = Tensor::<2>::ones([t, t], &device);
+    let mut hidden = ones.clone().triu(1);
+    if let Some(window) = window.filter(|window| *window < t) {
+        hidden = hidden + ones.tril(-(window as i64));
+    }
+    let scores = scores.mask_fill(hidden.bool().unsqueeze(), f32::NEG_INFINITY);
     let out: Tensor<5> = softmax(scores, 4).matmul(v); // [b, n_key_value, group, t, dim]
     let out = out.reshape([b, n_query, t, dim]).swap_dims(1, 2);
     out.reshape([b * t, n_query * dim]).select(0, ids(packed_from, &device))
@@ -110,11 +129,12 @@ fn ids(ids: Vec<i32>, device: &Device) -> Tensor<1, Int> {
 #[derive(Clone, Debug)]
 struct PackedAttention {
     heads: Heads,
+    window: Option<usize>,
     rotary: Rotary,
     lengths: Arc<[usize]>,
 }
 
-/// Some query rows of one sequence, and the keys before and at them.
+/// Some query rows of one sequence, and the keys that they see.
 #[derive(Clone, Copy)]
 struct Block {
     /// The sequence's first row.
@@ -122,11 +142,21 @@ struct Block {
     /// The block's first query row, counted from `start`.
     first: usize,
     n_queries: usize,
+    /// The first key that any of them sees, counted from `start`.
+    first_key: usize,
+    window: Option<usize>,
 }
 
 impl Block {
     fn n_keys(self) -> usize {
-        self.first + self.n_queries
+        self.first + self.n_queries - self.first_key
+    }
+
+    /// Which of the block's keys a query of it sees.
+    #[inline]
+    fn seen(self, query: usize) -> Range<usize> {
+        let position = self.first + query;
+        first_seen(position, self.window) - self.first_key..position + 1 - self.first_key
     }
 }
 
@@ -152,13 +182,7 @@ impl Kernel<1> for PackedAttention {
             let mut scores = self.scores(&rotated, block);
             let rows = (block.start + block.first) * n_query;
             let kept = &mut normalisers[rows..rows + block.n_queries * n_query];
-            softmax_causal(
-                scores.storage_mut::<f32>(),
-                block.n_queries,
-                block.first,
-                n_query,
-                kept,
-            );
+            softmax_causal(scores.storage_mut::<f32>(), block, n_query, kept);
             let attended = contiguous(Flex::float_matmul(scores, self.value(&rotated, block)));
             let rows = &mut output[rows * dim..(rows + block.n_queries * n_query) * dim];
             heads_to_rows(values(&attended), rows, block.n_queries, n_query * dim, dim);
@@ -188,8 +212,7 @@ impl Kernel<1> for PackedAttention {
             softmax_causal_backward(
                 weights.storage_mut::<f32>(),
                 inner.storage_mut::<f32>(),
-                block.n_queries,
-                block.first,
+                block,
                 n_query,
                 &normalisers[rows.clone()],
                 &products[rows],
@@ -205,7 +228,8 @@ impl Kernel<1> for PackedAttention {
             let for_query = contiguous(for_query);
             heads_to_rows(values(&for_query), rows, block.n_queries, width, dim);
             let group = self.heads.group();
-            let rows = &mut result[block.start * width..(block.start + block.n_keys()) * width];
+            let first = (block.start + block.first_key) * width;
+            let rows = &mut result[first..first + block.n_keys() * width];
             for (gradient, column) in [(for_key, n_query), (for_value, n_query + n_key_value)] {
                 let gradient = contiguous(gradient);
                 add_groups(values(&gradient), rows, column * dim, group, width, dim);
@@ -232,12 +256,13 @@ impl PackedAttention {
             *next += length;
             Some((start, *length))
         });
-        starts.flat_map(|(start, length)| {
+        starts.flat_map(move |(start, length)| {
             // Blocks of even size: a last block of two rows would be as dear as a full one.
             let n_blocks = length.div_ceil(BLOCK);
             (0..n_blocks).map(move |index| {
                 let (first, end) = (index * length / n_blocks, (index + 1) * length / n_blocks);
-                Block { start, first, n_queries: end - first }
+                let (window, first_key) = (self.window, first_seen(first, self.window));
+                Block { start, first, n_queries: end - first, first_key, window }
             })
         })
     }
@@ -270,7 +295,7 @@ impl PackedAttention {
 
     fn key_value_view(&self, rotated: &FlexTensor, head: usize, block: Block) -> FlexTensor {
         let (width, dim) = (self.heads.qkv_width(), self.heads.dim);
-        let offset = block.start * width + head * dim;
+        let offset = (block.start + block.first_key) * width + head * dim;
         let sides = [self.heads.n_key_value, 1, block.n_keys(), dim];
         view(rotated, sides, [dim, dim, width, 1], offset)
     }
@@ -284,16 +309,14 @@ fn view(rows: &FlexTensor, sides: [usize; 4], strides: [usize; 4], offset: usize
 }
 
 vectorised! {
-    /// Scores `[n_query, n_queries, n_keys]` to weights, in place. Row `i` sees the first
-    /// `first + i + 1` keys; the rest become zero. `normalisers` is `[n_queries, n_query]`.
-    fn softmax_causal(
-        scores: &mut [f32], n_queries: usize, first: usize, n_query: usize,
-        normalisers: &mut [f32],
-    ) {
-        let n_keys = first + n_queries;
-        for (index, row) in scores.chunks_exact_mut(n_keys).enumerate() {
-            let (head, query) = (index / n_queries, index % n_queries);
-            let (seen, hidden) = row.split_at_mut(first + query + 1);
+    /// Scores `[n_query, n_queries, n_keys]` to weights, in place; those of keys that a row does not
+    /// see become zero. `normalisers` is `[n_queries, n_query]`.
+    fn softmax_causal(scores: &mut [f32], block: Block, n_query: usize, normalisers: &mut [f32]) {
+        for (index, row) in scores.chunks_exact_mut(block.n_keys()).enumerate() {
+            let (head, query) = (index / block.n_queries, index % block.n_queries);
+            let Range { start, end } = block.seen(query);
+            row[..start].fill(0.0);
+            let (seen, hidden) = row[start..].split_at_mut(end - start);
             let largest = maximum(seen);
             let sum = exponentials(seen, largest);
             let factor = 1.0 / sum;
@@ -307,18 +330,20 @@ vectorised! {
 
     /// Scores to weights again, and the weights' gradients to the scores', both in place.
     fn softmax_causal_backward(
-        scores: &mut [f32], gradients: &mut [f32], n_queries: usize, first: usize,
-        n_query: usize, normalisers: &[f32], products: &[f32],
+        scores: &mut [f32], gradients: &mut [f32], block: Block, n_query: usize,
+        normalisers: &[f32], products: &[f32],
     ) {
-        let n_keys = first + n_queries;
+        let n_keys = block.n_keys();
         let rows = scores.chunks_exact_mut(n_keys).zip(gradients.chunks_exact_mut(n_keys));
         for (index, (scores, gradients)) in rows.enumerate() {
-            let (head, query) = (index / n_queries, index % n_queries);
+            let (head, query) = (index / block.n_queries, index % block.n_queries);
             let normaliser = normalisers[query * n_query + head];
             let product = products[query * n_query + head];
-            let n_seen = first + query + 1;
-            let (seen, hidden) = scores.split_at_mut(n_seen);
-            let (gradients, hidden_gradients) = gradients.split_at_mut(n_seen);
+            let Range { start, end } = block.seen(query);
+            scores[..start].fill(0.0);
+            gradients[..start].fill(0.0);
+            let (seen, hidden) = scores[start..].split_at_mut(end - start);
+            let (gradients, hidden_gradients) = gradients[start..].split_at_mut(end - start);
             for (score, gradient) in seen.iter_mut().zip(gradients) {
                 *score = exp(*score - normaliser);
                 *gradient = *score * (*gradient - product);
@@ -379,23 +404,31 @@ mod tests {
         for (heads, lengths) in cases {
             let (n, width) = (lengths.iter().sum(), heads.qkv_width());
             let rotary = Rotary::new(heads.dim, 200, 10_000.0, crate::RopeScaling::None);
-            assert_same_with_gradients(
-                [random(3, &[n, width])],
-                |[x]| packed_attention(x.reshape([n, width]), heads, &rotary, lengths),
-                |[x]| plain(x.reshape([n, width]), heads, &rotary, lengths),
-            );
+            for window in [None, Some(1), Some(5), Some(64), Some(100)] {
+                assert_same_with_gradients(
+                    [random(3, &[n, width])],
+                    |[x]| packed_attention(x.reshape([n, width]), heads, window, &rotary, lengths),
+                    |[x]| plain(x.reshape([n, width]), heads, window, &rotary, lengths),
+                );
+            }
         }
     }
 
     /// Against loops written from the definition, with heads repeated for their group.
     #[test]
-    fn grouped_heads_are_repeated_heads() {
+    fn grouped_heads_are_repeated_heads_and_a_window_hides_the_past() {
+        for window in [None, Some(3), Some(1)] {
+            grouped_heads_are_repeated_heads(window);
+        }
+    }
+
+    fn grouped_heads_are_repeated_heads(window: Option<usize>) {
         let heads = Heads { n_query: 4, n_key_value: 2, dim: 4 };
         let (n, width) = (5, heads.qkv_width());
         let rotary = Rotary::new(4, 8, 10_000.0, crate::RopeScaling::None);
         let data = random(5, &[n, width]);
         let rows = Tensor::<2>::from_data(data.clone(), &Device::flex());
-        let found = packed_attention(rows, heads, &rotary, &[n]).into_data();
+        let found = packed_attention(rows, heads, window, &rotary, &[n]).into_data();
         let found: Vec<f32> = found.iter::<f32>().collect();
 
         let mut qkv: Vec<f32> = data.iter::<f32>().collect();
@@ -406,10 +439,11 @@ mod tests {
                 let score = |key: usize| -> f32 {
                     head(row, query).iter().zip(head(key, 4 + query / 2)).map(|(a, b)| a * b).sum()
                 };
-                let total: f32 = (0..=row).map(|key| score(key).exp()).sum();
+                let seen = (row + 1).saturating_sub(window.unwrap_or(n))..=row;
+                let total: f32 = seen.clone().map(|key| score(key).exp()).sum();
                 for i in 0..4 {
                     let weighted = |key: usize| score(key).exp() * head(key, 6 + query / 2)[i];
-                    let expected = (0..=row).map(weighted).sum::<f32>() / total;
+                    let expected = seen.clone().map(weighted).sum::<f32>() / total;
                     let found = found[row * 16 + query * 4 + i];
                     assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
                 }

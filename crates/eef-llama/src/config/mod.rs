@@ -1,8 +1,16 @@
+//! The shape of a model.
+
+mod presets;
+mod rope;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use presets::PRESETS;
+pub use rope::RopeScaling;
 
 use crate::LlamaError;
 
@@ -170,6 +178,17 @@ impl LlamaConfig {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
+    /// How many positions a row attends to at most, itself included (Mistral 0.1); nothing where it
+    /// attends to all before it. transformers ignores the field in files of other families, and so
+    /// does this.
+    pub fn sliding_window(&self) -> Option<usize> {
+        if self.other.get("model_type").and_then(Value::as_str) != Some("mistral") {
+            return None;
+        }
+        let window = self.other.get("sliding_window").and_then(Value::as_u64);
+        window.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < self.max_position_embeddings)
+    }
+
     /// Number of weights; `usize::MAX` for more than [`validate`](Self::validate) accepts.
     pub fn n_parameters(&self) -> usize {
         let n = self.count_weights().ok();
@@ -212,10 +231,9 @@ impl LlamaConfig {
         refused("hidden_act", &["silu".into(), "swish".into()], "\"silu\"")?;
         refused("attention_bias", &[false.into()], "false: biases are not supported")?;
         refused("mlp_bias", &[false.into()], "false: biases are not supported")?;
-        let window = self.other.get("sliding_window").and_then(Value::as_u64);
-        let window = window.map_or(usize::MAX, |n| n as usize);
-        let covers = window >= self.max_position_embeddings;
-        check("sliding_window", window, covers, "null, or at least max_position_embeddings")?;
+        let window = self.other.get("sliding_window").unwrap_or(&Value::Null);
+        let usable = window.is_null() || window.as_u64().is_some_and(|n| n > 0);
+        check("sliding_window", window, usable, "null, or a number of tokens above 0")?;
         for field in ["rope_parameters", "rope_scaling"] {
             let found = self.other.get(field).unwrap_or(&Value::Null);
             check(field, found, found.is_null() || found.is_object(), "an object, or null")?;
@@ -269,59 +287,6 @@ impl LlamaConfig {
 
     fn has_plain_rope(&self) -> bool {
         matches!(self.rope_scaling(), Ok(RopeScaling::None))
-    }
-}
-
-/// How a rotary embedding's wavelengths are stretched, so that a model reads longer texts than it
-/// was first trained on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum RopeScaling {
-    /// They are not.
-    None,
-    /// All alike.
-    Linear {
-        /// By how much.
-        factor: f64,
-    },
-    /// LLaMA 3.1's: long wavelengths by a factor, short ones not at all, those between by some of
-    /// it. Source: `_compute_llama3_parameters` of transformers.
-    Llama3 {
-        /// How much the long ones are stretched.
-        factor: f64,
-        /// Wavelengths are long that fit less often than this into the original length.
-        low_freq_factor: f64,
-        /// Wavelengths are short that fit more often than this.
-        high_freq_factor: f64,
-        /// The length that the model was first trained on, in tokens.
-        original_max_position_embeddings: f64,
-    },
-}
-
-impl RopeScaling {
-    /// The frequency that takes the place of one, in radians per position; rounded where
-    /// transformers rounds.
-    pub(crate) fn apply(self, frequency: f32) -> f32 {
-        match self {
-            Self::None => frequency,
-            Self::Linear { factor } => frequency / factor as f32,
-            Self::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_max_position_embeddings: original,
-            } => {
-                let wavelength = std::f32::consts::TAU / frequency;
-                if wavelength > (original / low_freq_factor) as f32 {
-                    return frequency / factor as f32;
-                }
-                if wavelength < (original / high_freq_factor) as f32 {
-                    return frequency;
-                }
-                let (low, high) = (low_freq_factor as f32, high_freq_factor as f32);
-                let smooth = (original as f32 / wavelength - low) / (high - low);
-                (1.0 - smooth) * frequency / factor as f32 + smooth * frequency
-            }
-        }
     }
 }
 
@@ -477,6 +442,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_is_mistrals_and_shorter_than_the_context() {
+        let with = |kind: &str, window: &str| {
+            let fields = format!("{{\"sliding_window\": {window},");
+            let text = TINY.replacen('{', &fields, 1).replace("\"llama\"", kind);
+            parse(&text).unwrap().sliding_window()
+        };
+        assert_eq!(with("\"mistral\"", "16"), Some(16));
+        assert_eq!(with("\"mistral\"", "null"), None);
+        assert_eq!(with("\"mistral\"", "4096"), None);
+        assert_eq!(with("\"llama\"", "16"), None);
+    }
+
+    #[test]
     fn errors_name_the_field() {
         let cases = [
             ("\"hidden_size\": 32", "\"hidden_size\": 0", "hidden_size is 0"),
@@ -485,7 +463,7 @@ mod tests {
             ("\"num_key_value_heads\": 2", "\"head_dim\": 7", "head_dim is 7"),
             ("\"num_key_value_heads\": 2", "\"rms_norm_eps\": 0", "rms_norm_eps"),
             ("\"num_key_value_heads\": 2", "\"attention_bias\": true", "attention_bias is true"),
-            ("\"num_key_value_heads\": 2", "\"sliding_window\": 16", "sliding_window is 16"),
+            ("\"num_key_value_heads\": 2", "\"sliding_window\": 0", "sliding_window is 0"),
             ("\"num_key_value_heads\": 2", "\"rope_scaling\": 8", "rope_scaling is 8"),
             (
                 "\"num_key_value_heads\": 2",
