@@ -189,6 +189,12 @@ impl LlamaConfig {
         window.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < self.max_position_embeddings)
     }
 
+    /// The token that fills rows up in other programs. Its embedding gets no gradient as an input.
+    pub fn pad_token_id(&self) -> Option<u32> {
+        let id = self.other.get("pad_token_id").and_then(Value::as_u64);
+        id.and_then(|id| u32::try_from(id).ok())
+    }
+
     /// Number of weights; `usize::MAX` for more than [`validate`](Self::validate) accepts.
     pub fn n_parameters(&self) -> usize {
         let n = self.count_weights().ok();

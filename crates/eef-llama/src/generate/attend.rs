@@ -1,26 +1,27 @@
 use crate::generate::cache::LayerCache;
-use crate::ops::Heads;
 use crate::ops::simd::{LANES, exponentials, maximum, vectorised};
+use crate::ops::{Heads, first_seen};
 
 /// Lets rotated rows `[n, qkv_width]` of one sequence, the first at `position`, attend to all
-/// positions up to their own; their keys and values are in the cache already. Writes
+/// positions up to their own, or to the last of these within a window; their keys and values are in the cache already. Writes
 /// `[n, n_query * dim]`.
 pub(crate) fn attend(
     rows: &[f32],
     cache: &LayerCache,
     heads: Heads,
+    window: Option<usize>,
     position: usize,
     output: &mut [f32],
 ) {
     let n_blocks = (position + rows.len() / heads.qkv_width()).div_ceil(LANES);
     let mut scores = vec![0.0; n_blocks * LANES];
-    attend_rows(rows, &cache.keys, &cache.values, heads, position, &mut scores, output);
+    attend_rows(rows, &cache.keys, &cache.values, heads, window, position, &mut scores, output);
 }
 
 vectorised! {
     fn attend_rows(
-        rows: &[f32], keys: &[f32], values: &[f32], heads: Heads, position: usize,
-        scores: &mut [f32], output: &mut [f32],
+        rows: &[f32], keys: &[f32], values: &[f32], heads: Heads, window: Option<usize>,
+        position: usize, scores: &mut [f32], output: &mut [f32],
     ) {
         let Heads { n_query, n_key_value, dim } = heads;
         let (group, row_width) = (heads.group(), n_key_value * dim);
@@ -44,7 +45,9 @@ vectorised! {
                     sums.copy_from_slice(&lanes);
                 }
 
-                let seen = &mut scores[..n_seen];
+                let first = first_seen(n_seen - 1, window);
+                let seen = &mut scores[first..n_seen];
+                let values = &values[first * row_width..];
                 let largest = maximum(seen);
                 let factor = 1.0 / exponentials(seen, largest);
                 let output = &mut output[head * dim..(head + 1) * dim];

@@ -391,7 +391,7 @@ fn attend_chunks(
     layer: usize,
     qkv: Tensor<2>,
 ) -> Tensor<2> {
-    let heads = heads(model.config());
+    let (heads, window) = (heads(model.config()), model.config().sliding_window());
     let (device, n) = (qkv.device(), qkv.dims()[0]);
     let mut rows = host_values(qkv);
     let mut output = vec![0.0; n * heads.n_query * heads.dim];
@@ -406,7 +406,7 @@ fn attend_chunks(
         if let Some(open) = sequences.get_mut(&chunk.sequence) {
             let cache = open.cache.layer(layer);
             cache.append(rows, heads, chunk.position);
-            attend(rows, cache, heads, chunk.position, output);
+            attend(rows, cache, heads, window, chunk.position, output);
         }
     }
     Tensor::from_data(TensorData::new(output, [n, heads.n_query * heads.dim]), &device)

@@ -7,7 +7,7 @@ mod layer;
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use crate::ops::{Rotary, rms_norm};
 use crate::{LlamaConfig, LlamaError, Packed};
@@ -60,7 +60,7 @@ impl Llama {
             let expected = format!("at most {} tokens", config.max_position_embeddings);
             return Err(LlamaError::Batch { what: "longest length", found: longest, expected });
         }
-        let mut x = self.embed(batch.tokens());
+        let mut x = self.without_padding_gradient(self.embed(batch.tokens()), batch.tokens());
         for layer in &self.layers {
             x = layer.forward(x, config, rotary, batch.lengths());
         }
@@ -85,6 +85,19 @@ impl Llama {
         let ids = TensorData::new(ids, [tokens.len()]);
         let ids = Tensor::<1, Int>::from_data(ids, &embedding.device());
         embedding.select(0, ids)
+    }
+
+    /// Lets no gradient through to the embedding of the padding token, as torch's `padding_idx`
+    /// does in transformers: where a model's padding token ends its turns too, that embedding is
+    /// trained as an output alone.
+    fn without_padding_gradient(&self, embedded: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
+        let padding = self.config().pad_token_id();
+        let Some(padding) = padding.filter(|id| tokens.contains(id)) else { return embedded };
+        let is_padding: Vec<bool> = tokens.iter().map(|token| *token == padding).collect();
+        let is_padding = TensorData::new(is_padding, [tokens.len(), 1]);
+        let is_padding = Tensor::<2, Bool>::from_data(is_padding, &embedded.device());
+        let fixed = embedded.clone().detach();
+        embedded.mask_where(is_padding.expand(fixed.dims()), fixed)
     }
 
     /// Checks that every token is in the vocabulary.

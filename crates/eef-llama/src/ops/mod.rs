@@ -11,7 +11,7 @@ mod swiglu;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use attention::{Heads, packed_attention};
+pub(crate) use attention::{Heads, first_seen, packed_attention};
 pub use cross_entropy::cross_entropy;
 pub(crate) use rms_norm::rms_norm;
 pub(crate) use rotary::{Direction, Rotary};
