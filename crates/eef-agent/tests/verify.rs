@@ -1,0 +1,160 @@
+//! Comparison with recordings: what is the same passes, and each changed value is reported.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use eef_agent::verify::{FileCheck, verify};
+use eef_agent::{create_model, open_encoder};
+use eef_chat::{BpeTraining, ChatTemplate, Encoder, Tokenizer, train_bpe};
+use eef_llama::{Generator, GeneratorConfig, Llama, LlamaConfig, Packed, Request, device};
+use eef_train::{TrainExample, loss_and_gradients};
+use serde_json::{Value, json};
+
+const IDS: [u32; 6] = [3, 9, 4, 4, 20, 11];
+
+fn model(directory: &Path) {
+    let json = train_bpe(std::iter::empty(), &BpeTraining::default()).unwrap();
+    let tokenizer = Arc::new(Tokenizer::from_bytes(json).unwrap());
+    let encoder = Encoder::new(tokenizer, ChatTemplate::compact()).unwrap();
+    create_model(directory, &LlamaConfig::tiny(1), &encoder, 1).unwrap();
+}
+
+/// Recordings of what the model does itself.
+fn record(directory: &Path) -> [(&'static str, Value); 4] {
+    let tokenizer = Arc::clone(open_encoder(directory).unwrap().tokenizer());
+    let llama = Llama::load(directory, &device("cpu").unwrap()).unwrap();
+    let text = "a red mug";
+    let tokens = json!([
+        {"text": text, "ids": tokenizer.encode(text).unwrap(), "decoded": text},
+    ]);
+
+    let vocabulary = llama.config().vocab_size;
+    let hidden = llama.forward_hidden(&Packed::new([IDS]).unwrap()).unwrap();
+    let logits: Vec<f64> = llama.logits(hidden).into_data().iter::<f64>().collect();
+    let (mut ids, mut values, mut next) = (Vec::new(), Vec::new(), Vec::new());
+    for (position, row) in logits.chunks_exact(vocabulary).enumerate() {
+        let mut order: Vec<usize> = (0..vocabulary).collect();
+        order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+        order.truncate(20);
+        values.push(order.iter().map(|id| row[*id]).collect::<Vec<_>>());
+        ids.push(order);
+        let total: f64 = row.iter().map(|logit| logit.exp()).sum();
+        if let Some(token) = IDS.get(position + 1) {
+            next.push(row[*token as usize] - total.ln());
+        }
+    }
+    let logits =
+        json!([{"ids": IDS, "top20_ids": ids, "top20_logits": values, "target_logprob": next}]);
+
+    let mut generator = Generator::new(llama.clone(), GeneratorConfig::default()).unwrap();
+    generator.submit(Request::greedy(0, IDS.to_vec(), 5)).unwrap();
+    let continued = generator.advance().unwrap().remove(0).tokens;
+    let greedy =
+        json!([{"prompt_ids": IDS, "greedy_ids": continued, "top1_top2_gap": vec![1.0; 5]}]);
+
+    let example = TrainExample::fully_trained(IDS.to_vec()).unwrap();
+    let (loss, gradients) = loss_and_gradients(&llama, &[example]).unwrap();
+    let norm = |values: &[f32]| values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let norms: std::collections::BTreeMap<_, _> =
+        gradients.tensors().map(|t| (t.name().to_owned(), norm(t.values()))).collect();
+    let total = norms.values().map(|norm| norm * norm).sum::<f64>().sqrt();
+    let gradients =
+        json!({"ids": IDS, "loss": loss, "grad_norm_total": total, "grad_norms": norms});
+    [
+        ("tokens.json", tokens),
+        ("logits_top20.json", logits),
+        ("greedy.json", greedy),
+        ("sft_grads.json", gradients),
+    ]
+}
+
+fn compare(directory: &Path, file: &str, value: &Value) -> FileCheck {
+    let reference = tempfile::tempdir().unwrap();
+    std::fs::write(reference.path().join(file), value.to_string()).unwrap();
+    let mut checks = verify(directory, reference.path(), "cpu").unwrap();
+    assert_eq!(checks.len(), 1);
+    checks.remove(0)
+}
+
+#[test]
+fn every_changed_value_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    model(directory.path());
+    let recordings = record(directory.path());
+    let n_cases = [1, IDS.len(), 1, 2 + 2 + 2 * 9];
+    for ((file, recording), n_cases) in recordings.iter().zip(n_cases) {
+        let check = compare(directory.path(), file, recording);
+        assert_eq!((check.mismatches, check.cases), (0, n_cases), "{file}: {check:?}");
+    }
+    let [tokens, logits, greedy, gradients] = recordings.map(|(_, recording)| recording);
+    let number = |value: &Value, by: f64| json!(value.as_f64().unwrap() + by);
+    let other = |value: &Value| json!((value.as_u64().unwrap() + 1) % 50);
+    let flips: [(&str, &Value, &str, &dyn Fn(&Value) -> Value); 9] = [
+        ("tokens.json", &tokens, "/0/ids/1", &other),
+        ("tokens.json", &tokens, "/0/decoded", &|_| json!("a red rug")),
+        ("logits_top20.json", &logits, "/0/top20_ids/2/0", &other),
+        ("logits_top20.json", &logits, "/0/top20_logits/5/19", &|value| number(value, 0.003)),
+        ("logits_top20.json", &logits, "/0/target_logprob/0", &|value| number(value, -0.003)),
+        ("greedy.json", &greedy, "/0/greedy_ids/4", &other),
+        ("sft_grads.json", &gradients, "/loss", &|value| number(value, 2e-4)),
+        ("sft_grads.json", &gradients, "/grad_norm_total", &|value| {
+            json!(value.as_f64().unwrap() * 1.002)
+        }),
+        ("sft_grads.json", &gradients, "/grad_norms/model.norm.weight", &|value| {
+            json!(value.as_f64().unwrap() * 0.998)
+        }),
+    ];
+    for (file, recording, place, change) in flips {
+        let mut recording = recording.clone();
+        let value = recording.pointer_mut(place).unwrap();
+        *value = change(value);
+        let check = compare(directory.path(), file, &recording);
+        assert_eq!(check.mismatches, 1, "{file} {place}: {check:?}");
+        assert!(check.worst.is_some(), "{file} {place}");
+    }
+}
+
+#[test]
+fn a_near_tie_may_go_the_other_way_and_what_follows_is_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    model(directory.path());
+    let [_, _, (_, mut greedy), _] = record(directory.path());
+    // The recorded program chose another second token, and went on from it.
+    let mut tokens: Vec<u32> = serde_json::from_value(greedy[0]["greedy_ids"].clone()).unwrap();
+    tokens[1] = (tokens[1] + 1) % 50;
+    let llama = Llama::load(directory.path(), &device("cpu").unwrap()).unwrap();
+    let mut generator = Generator::new(llama, GeneratorConfig::default()).unwrap();
+    let prompt = [&IDS[..], &tokens[..2]].concat();
+    generator.submit(Request::greedy(0, prompt, 3)).unwrap();
+    tokens.splice(2.., generator.advance().unwrap().remove(0).tokens);
+    greedy[0]["greedy_ids"] = json!(tokens);
+    assert_eq!(compare(directory.path(), "greedy.json", &greedy).mismatches, 1);
+    greedy[0]["top1_top2_gap"][1] = json!(0.004);
+    let check = compare(directory.path(), "greedy.json", &greedy);
+    assert_eq!((check.mismatches, check.near_ties.len()), (0, 1), "{check:?}");
+    assert_eq!((check.near_ties[0].position, check.near_ties[0].expected), (1, tokens[1]));
+    greedy[0]["greedy_ids"][4] = json!((tokens[4] + 1) % 50);
+    assert_eq!(compare(directory.path(), "greedy.json", &greedy).mismatches, 1);
+}
+
+#[test]
+fn recordings_that_say_nothing_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    model(directory.path());
+    let reference = tempfile::tempdir().unwrap();
+    let error = || verify(directory.path(), reference.path(), "cpu").unwrap_err().to_string();
+    assert!(error().contains("it holds no recording: expected tokens.json"));
+    let file = reference.path().join("greedy.json");
+    for (text, expected) in [
+        ("[]", "greedy.json: it has no case to compare"),
+        ("[{\"prompt_ids\": [1]}]", "greedy.json: missing field `greedy_ids`"),
+        (
+            r#"[{"prompt_ids": [1], "greedy_ids": [2], "top1_top2_gap": []}]"#,
+            "greedy.json: case 1: expected a prompt, and a gap for each id",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        assert!(error().contains(expected), "{}", error());
+    }
+}
