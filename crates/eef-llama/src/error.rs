@@ -27,6 +27,24 @@ pub enum LlamaError {
         /// What is possible.
         expected: String,
     },
+    /// A field of a LoRA configuration cannot be, or not on this model.
+    #[error("LoRA: {field} is {found}, expected {expected}")]
+    LoraConfig {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What is possible.
+        expected: &'static str,
+    },
+    /// A tensor of an adapter does not fit the model and the LoRA configuration.
+    #[error("adapter: tensor {tensor:?}: {reason}; was it made for this model, rank and targets?")]
+    LoraTensor {
+        /// The tensor, under PEFT's name.
+        tensor: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A batch is empty, or holds a token or a length that the model does not take.
     #[error("batch: {what} is {found}, expected {expected}")]
     Batch {

@@ -38,7 +38,7 @@ pub use config::{LlamaConfig, PRESETS, RopeScaling};
 pub use device::{cpu_features, device};
 pub use error::LlamaError;
 pub use generate::{Completion, Finish, Generator, GeneratorConfig, Request};
-pub use model::Llama;
+pub use model::{Llama, LoraConfig, LoraTarget};
 pub use ops::cross_entropy;
 pub use packed::Packed;
 

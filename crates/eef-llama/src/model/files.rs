@@ -26,7 +26,8 @@ impl Llama {
     }
 
     /// Writes `config.json` and `model.safetensors`, each whole or not at all; other files of the
-    /// directory, such as the tokenizer, stay as they are.
+    /// directory, such as the tokenizer, stay as they are. Attached adapters are not written: see
+    /// [`merge_lora`](Self::merge_lora) and [`lora_tensors`](Self::lora_tensors).
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 /// The `[outputs, inputs]` values of a parameter of shape `[inputs, outputs]`.
-fn rows(parameter: Tensor<2>) -> Vec<f32> {
+pub(crate) fn rows(parameter: Tensor<2>) -> Vec<f32> {
     let [inputs, outputs] = parameter.dims();
     transpose(&values(parameter), inputs, outputs)
 }

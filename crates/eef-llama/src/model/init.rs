@@ -97,6 +97,10 @@ impl Llama {
                 feed_forward_norm,
                 gate_up: linear(&gate_up, 2 * inner, hidden, device),
                 down: linear(&down, hidden, inner, device),
+                qkv_lora: None,
+                output_lora: None,
+                gate_up_lora: None,
+                down_lora: None,
             });
         }
         let norm = vector(read("model.norm.weight", &[hidden])?);
@@ -114,6 +118,7 @@ impl Llama {
             norm,
             head,
             shape: Arc::new(Shape { config: config.clone(), rotary }),
+            lora: None,
         })
     }
 }

@@ -2,6 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::LlamaConfig;
+use crate::model::lora::Adapters;
 use crate::ops::{Heads, Rotary, packed_attention, rms_norm, swiglu};
 
 /// One transformer layer. Projections that read the same rows are one matrix: fewer, larger
@@ -20,6 +21,11 @@ pub(crate) struct Layer {
     pub(crate) gate_up: Param<Tensor<2>>,
     /// `[intermediate_size, hidden_size]`
     pub(crate) down: Param<Tensor<2>>,
+    /// Adapters beside the matrix of the same name.
+    pub(crate) qkv_lora: Option<Adapters>,
+    pub(crate) output_lora: Option<Adapters>,
+    pub(crate) gate_up_lora: Option<Adapters>,
+    pub(crate) down_lora: Option<Adapters>,
 }
 
 impl Layer {
@@ -45,11 +51,24 @@ impl Layer {
     ) -> Tensor<2> {
         let epsilon = config.rms_norm_eps;
         let normed = rms_norm(x.clone(), self.attention_norm.val(), epsilon);
-        let attended = attend(normed.matmul(self.qkv.val()), heads(config));
-        let x = x + attended.matmul(self.output.val());
+        let attended = attend(project(normed, &self.qkv, self.qkv_lora.as_ref()), heads(config));
+        let x = x + project(attended, &self.output, self.output_lora.as_ref());
         let normed = rms_norm(x.clone(), self.feed_forward_norm.val(), epsilon);
-        let gated = swiglu(normed.matmul(self.gate_up.val()));
-        x + gated.matmul(self.down.val())
+        let gated = swiglu(project(normed, &self.gate_up, self.gate_up_lora.as_ref()));
+        x + project(gated, &self.down, self.down_lora.as_ref())
+    }
+
+    /// The adapters beside each matrix.
+    pub(crate) fn adapters(&self) -> [Option<&Adapters>; 4] {
+        [&self.qkv_lora, &self.output_lora, &self.gate_up_lora, &self.down_lora].map(Option::as_ref)
+    }
+}
+
+/// `[n, inputs]` to `[n, outputs]`: the product with a matrix, and what its adapters add.
+fn project(x: Tensor<2>, weight: &Param<Tensor<2>>, adapters: Option<&Adapters>) -> Tensor<2> {
+    match adapters {
+        None => x.matmul(weight.val()),
+        Some(adapters) => x.clone().matmul(weight.val()) + adapters.forward(x),
     }
 }
 

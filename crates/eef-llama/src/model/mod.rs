@@ -3,6 +3,7 @@
 mod files;
 mod init;
 mod layer;
+mod lora;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::ops::{Rotary, rms_norm};
 use crate::{LlamaConfig, LlamaError, Packed};
 
 pub(crate) use layer::{Layer, heads};
+pub use lora::{LoraConfig, LoraTarget};
 
 /// A LLaMA-family language model.
 ///
@@ -28,6 +30,9 @@ pub struct Llama {
     pub(crate) head: Option<Param<Tensor<2>>>,
     #[module(skip)]
     pub(crate) shape: Arc<Shape>,
+    /// What the adapters in the layers were made with.
+    #[module(skip)]
+    pub(crate) lora: Option<Arc<LoraConfig>>,
 }
 
 /// What all clones of a model share and training leaves alone.
