@@ -1,4 +1,4 @@
-//! AdamW over all parameters in one pass.
+//! AdamW over all trainable parameters in one pass.
 //!
 //! Burn's AdamW runs a dozen tensor operations per parameter and keeps its moments under random
 //! parameter ids, which do not survive into a resumed process. This one goes through weights,
@@ -10,6 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::gradients::FlatGradients;
+use crate::weights::is_trainable;
 use crate::{AdamWConfig, TrainError};
 
 /// Numbers that one task of the thread pool updates.
@@ -41,7 +42,7 @@ impl AdamW {
         Self { moment_1: vec![0.0; n_parameters], moment_2: vec![0.0; n_parameters], n_updates: 0 }
     }
 
-    /// Moves every parameter of the model by one step. The model lives on a device without
+    /// Moves every trainable parameter of the model by one step. The model lives on a device without
     /// autodiff, and nobody else holds its tensors: they are then changed in place.
     pub fn update<M: Module>(&mut self, model: M, update: Update<'_>) -> Result<M, TrainError> {
         self.n_updates += 1;
@@ -140,6 +141,9 @@ impl Mapper<'_> {
 
 impl ModuleMapper for Mapper<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !is_trainable(&param) {
+            return param;
+        }
         param.map(|tensor| {
             let device = tensor.device();
             let mut data = tensor.into_data();

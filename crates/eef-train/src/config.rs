@@ -1,5 +1,6 @@
 //! How to train.
 
+use eef_llama::LoraConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{Schedule, TrainError};
@@ -38,6 +39,10 @@ pub struct TrainConfig {
     // Trainings from before there was a choice keep their fingerprints.
     #[serde(skip_serializing_if = "is_default")]
     pub order: Order,
+    /// Trains low-rank adapters beside the frozen weights, where given; all weights otherwise.
+    // As above: full trainings keep their fingerprints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
     /// Shuffles the examples.
     pub seed: u64,
 }
@@ -71,6 +76,7 @@ impl Default for TrainConfig {
             checkpoint_every_steps: 200,
             n_workers: 0,
             order: Order::Shuffled,
+            lora: None,
             seed: 0,
         }
     }
@@ -123,7 +129,9 @@ impl TrainConfig {
         match checks.into_iter().find(|(_, holds, _)| !holds) {
             Some((field, _, expected)) => Err(TrainError::Config { field, expected }),
             None => Ok(()),
-        }
+        }?;
+        let lora = self.lora.as_ref().map_or(Ok(()), LoraConfig::validate);
+        lora.map_err(|source| TrainError::Lora { source: Box::new(source) })
     }
 
     /// Optimiser steps for this many examples.

@@ -15,6 +15,12 @@ pub enum TrainError {
         /// What it must be.
         expected: &'static str,
     },
+    /// The LoRA configuration cannot be, or not for this model.
+    #[error("training config: {source}")]
+    Lora {
+        /// What is wrong.
+        source: Box<eef_llama::LlamaError>,
+    },
     /// Token ids and mask differ in length.
     #[error("an example has {n_tokens} tokens but a mask of {n_mask}: give one flag per token")]
     MaskLength {

@@ -54,7 +54,8 @@ pub(crate) fn forward_backward(
 }
 
 /// The mean loss of all trained tokens of some examples (nats), and its gradients in the shape of
-/// the model: each weight of the second model is the gradient of the first one's.
+/// the model: each trainable weight of the second model is the gradient of the first one's; frozen
+/// ones are as they were.
 ///
 /// This is what one optimiser step computes; for comparisons with other programs, and whoever wants
 /// to write a loop of their own.

@@ -1,12 +1,13 @@
-//! The gradients of all parameters as one row of numbers.
+//! The gradients of all trainable parameters as one row of numbers.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 
 use crate::TrainError;
+use crate::weights::is_trainable;
 
-/// Gradients in the order in which the module visits its parameters, `[n_parameters]`.
+/// Gradients in the order in which the module visits its trainable parameters, `[n_parameters]`.
 ///
 /// One flat row makes sums, the global norm and the optimiser independent of how the model splits
 /// its weights, and their order, hence their rounding, always the same.
@@ -67,6 +68,9 @@ struct Flatten {
 
 impl ModuleVisitor for Flatten {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !is_trainable(param) {
+            return;
+        }
         let n_elements = param.shape().num_elements();
         let Some(gradient) = self.gradients.remove::<D>(param.id) else {
             self.flat.resize(self.flat.len() + n_elements, 0.0);
@@ -84,12 +88,14 @@ impl ModuleVisitor for Flatten {
     }
 }
 
-/// Numbers in all float parameters of a module.
+/// Numbers in all trainable float parameters of a module.
 pub(crate) fn n_parameters<M: Module>(model: &M) -> usize {
     struct Count(usize);
     impl ModuleVisitor for Count {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0 += param.shape().num_elements();
+            if is_trainable(param) {
+                self.0 += param.shape().num_elements();
+            }
         }
     }
     let mut count = Count(0);

@@ -40,6 +40,7 @@
 //! ```
 
 mod adamw;
+mod adapter;
 mod checkpoint;
 mod config;
 mod error;

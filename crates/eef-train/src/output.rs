@@ -9,6 +9,7 @@ use eef_llama::Llama;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::adapter::write_adapter;
 use crate::checkpoint::sync_directory;
 
 /// What this crate adds to a model's directory: which training made it, and what it did.
@@ -86,7 +87,9 @@ fn fill(
     summary: &TrainSummary,
 ) -> Result<(), TrainError> {
     copy_companions(init, directory)?;
-    model.save(directory).map_err(|error| TrainError::Model {
+    write_adapter(model, directory)?;
+    // Clones share what merging leaves alone.
+    model.clone().merge_lora().save(directory).map_err(|error| TrainError::Model {
         doing: "write",
         path: directory.to_path_buf(),
         source: Box::new(error),

@@ -44,6 +44,9 @@ impl Trainer {
 
     /// Trains the model in `paths.init` and writes the result to `paths.output`.
     ///
+    /// With [`TrainConfig::lora`], `model.safetensors` there holds the merged weights, and
+    /// `adapter_model.safetensors` and `adapter_config.json` the adapter by itself, as PEFT names it.
+    ///
     /// Where `paths.scratch` holds checkpoints of the same training (same configuration, model and
     /// examples), it continues from the newest whole one and ends with the same bytes as an
     /// uninterrupted run; where the output is there already, it only reports what was done.
@@ -76,6 +79,12 @@ impl Trainer {
             source: Box::new(error),
         })?;
         check(&model, examples)?;
+        let model = match &self.config.lora {
+            None => model,
+            Some(lora) => model
+                .with_lora(lora)
+                .map_err(|source| TrainError::Lora { source: Box::new(source) })?,
+        };
 
         let checkpoints = CheckpointDirectory::open(checkpoints)?;
         let n_parameters = n_parameters(&model);
