@@ -1,11 +1,11 @@
 """Makes the tiny random checkpoints beside this file, and what transformers computes with them.
 
-    pip install torch transformers
+    pip install torch transformers peft
     python make.py
 
 Each folder holds a checkpoint as `save_pretrained` writes it, and `expected.json`: token ids,
 logits `[position][token]`, the mean loss of predicting each next token, the norm of each gradient,
-and a greedy continuation.
+and a greedy continuation. `lora` is an adapter of PEFT's on `llama3`, with its logits.
 """
 
 import json
@@ -13,6 +13,7 @@ import pathlib
 import shutil
 
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 HERE = pathlib.Path(__file__).parent
@@ -63,6 +64,31 @@ MODELS = {
 }
 
 
+def make_lora():
+    torch.manual_seed(11)
+    model = LlamaForCausalLM.from_pretrained(
+        HERE / "llama3", dtype=torch.float32, attn_implementation="eager"
+    )
+    targets = ["q_proj", "v_proj", "down_proj"]
+    model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=targets))
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    folder = HERE / "lora"
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    # PEFT writes the path of the base model on the machine that ran it.
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text()) | {"base_model_name_or_path": None}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    ids = json.loads((HERE / "llama3" / "expected.json").read_text())["ids"]
+    with torch.no_grad():
+        logits = model.eval()(torch.tensor([ids])).logits[0].tolist()
+    expected = {"ids": ids, "logits": [[round(x, 6) for x in row] for row in logits]}
+    (folder / "expected.json").write_text(json.dumps(expected) + "\n")
+
+
 def main():
     torch.set_num_threads(1)
     for name, (kind, config, dtype) in MODELS.items():
@@ -96,6 +122,7 @@ def main():
         (folder / "expected.json").write_text(json.dumps(expected) + "\n")
         (folder / "generation_config.json").unlink(missing_ok=True)
         print(name, output.loss.item(), expected["greedy"])
+    make_lora()
 
 
 if __name__ == "__main__":
