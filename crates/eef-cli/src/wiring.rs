@@ -105,6 +105,7 @@ pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
         checkpoint_every_steps: train.checkpoint_every_steps,
         n_workers: n_workers(config),
         order: defaults.order,
+        lora: defaults.lora,
         seed: config.seed,
     })
 }
