@@ -126,10 +126,9 @@ impl TrainConfig {
                 "0 or a positive number",
             ),
         ];
-        match checks.into_iter().find(|(_, holds, _)| !holds) {
-            Some((field, _, expected)) => Err(TrainError::Config { field, expected }),
-            None => Ok(()),
-        }?;
+        if let Some((field, _, expected)) = checks.into_iter().find(|(_, holds, _)| !holds) {
+            return Err(TrainError::Config { field, expected });
+        }
         let lora = self.lora.as_ref().map_or(Ok(()), LoraConfig::validate);
         lora.map_err(|source| TrainError::Lora { source: Box::new(source) })
     }
