@@ -90,7 +90,8 @@ fn every_changed_value_is_reported() {
     let [tokens, logits, greedy, gradients] = recordings.map(|(_, recording)| recording);
     let number = |value: &Value, by: f64| json!(value.as_f64().unwrap() + by);
     let other = |value: &Value| json!((value.as_u64().unwrap() + 1) % 50);
-    let flips: [(&str, &Value, &str, &dyn Fn(&Value) -> Value); 9] = [
+    type Change<'a> = &'a dyn Fn(&Value) -> Value;
+    let flips: [(&str, &Value, &str, Change<'_>); 9] = [
         ("tokens.json", &tokens, "/0/ids/1", &other),
         ("tokens.json", &tokens, "/0/decoded", &|_| json!("a red rug")),
         ("logits_top20.json", &logits, "/0/top20_ids/2/0", &other),

@@ -73,10 +73,10 @@ pub enum Verb {
     ///
     /// Names what was kept and what is lost. Repairs every store of a comparison.
     Repair,
-    /// Compares an environment with recordings of the original programs
+    /// Compares an environment or a model with recordings of other programs
     ///
-    /// Prints one JSON object per file: cases, mismatches, and the first of them. Ends with exit code
-    /// 1 where anything differs.
+    /// Prints one JSON object per file: cases, mismatches, and the first or worst of them. Ends with
+    /// exit code 1 where anything differs.
     Verify(crate::verbs::verify::Arguments),
 }
 

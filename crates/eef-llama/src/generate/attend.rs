@@ -15,14 +15,15 @@ pub(crate) fn attend(
 ) {
     let n_blocks = (position + rows.len() / heads.qkv_width()).div_ceil(LANES);
     let mut scores = vec![0.0; n_blocks * LANES];
-    attend_rows(rows, &cache.keys, &cache.values, heads, window, position, &mut scores, output);
+    attend_rows(rows, cache, heads, window, position, &mut scores, output);
 }
 
 vectorised! {
     fn attend_rows(
-        rows: &[f32], keys: &[f32], values: &[f32], heads: Heads, window: Option<usize>,
-        position: usize, scores: &mut [f32], output: &mut [f32],
+        rows: &[f32], cache: &LayerCache, heads: Heads, window: Option<usize>, position: usize,
+        scores: &mut [f32], output: &mut [f32],
     ) {
+        let (keys, values) = (&cache.keys[..], &cache.values[..]);
         let Heads { n_query, n_key_value, dim } = heads;
         let (group, row_width) = (heads.group(), n_key_value * dim);
         let outputs = output.chunks_exact_mut(n_query * dim);
