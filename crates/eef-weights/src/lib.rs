@@ -26,14 +26,18 @@ mod checkpoint;
 mod element;
 mod error;
 mod files;
+mod gguf;
 mod header;
 mod map;
+mod shards;
 mod write;
 
 pub use checkpoint::Checkpoint;
 pub use element::ElementType;
 pub use error::WeightsError;
 pub use files::{directory_hash, write_atomically};
+pub use gguf::{Converted, Gguf, GgufList, GgufType, GgufValue};
+pub use shards::{WriteOptions, write_shards};
 pub use write::{NamedTensor, write_checkpoint, write_safetensors};
 
 /// The README's example, tested.
