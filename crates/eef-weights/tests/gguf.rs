@@ -1,5 +1,4 @@
 //! GGUF files that the Python package of llama.cpp's project wrote: see `gguf/make.py`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests panic like tests")]
 
 use std::path::{Path, PathBuf};
 
