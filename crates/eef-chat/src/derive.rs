@@ -68,7 +68,9 @@ fn cut(jinja: &JinjaTemplate, tokenizer: &Tokenizer) -> Result<ChatTemplate, Cha
     let (prompted, tail) = split(&jinja.render(&messages[..1], true)?, first)?;
     same("what stands before the first message", &prompted, &head)?;
     let Some(reply_prefix) = tail.strip_prefix(&user_suffix) else {
-        return Err(bad(format!("a user's text ends in {user_suffix:?}, in the prompt in {tail:?}")));
+        return Err(bad(format!(
+            "a user's text ends in {user_suffix:?}, in the prompt in {tail:?}"
+        )));
     };
     let (begun, rest) = split(&jinja.render(&messages, true)?, first)?;
     same("what stands before the first message", &head, &begun)?;

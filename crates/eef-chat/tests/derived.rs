@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use eef_chat::{BpeTraining, ChatError, ChatTemplate, Encoder, JinjaTemplate, Tokenizer, train_bpe};
+use eef_chat::{
+    BpeTraining, ChatError, ChatTemplate, Encoder, JinjaTemplate, Tokenizer, train_bpe,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -18,8 +20,15 @@ fn source(name: &str) -> String {
 /// A byte-level tokenizer with every family's control tokens.
 fn tokenizer() -> Tokenizer {
     let control = [
-        "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>",
-        "<|eot_id|>", "<|user|>", "<|assistant|>",
+        "<s>",
+        "</s>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|eot_id|>",
+        "<|user|>",
+        "<|assistant|>",
     ];
     let config = BpeTraining {
         vocabulary_size: 320,
