@@ -85,7 +85,8 @@ fn cut(jinja: &JinjaTemplate, tokenizer: &Tokenizer) -> Result<ChatTemplate, Cha
     let n_shared = shared_suffix(&head, between, tokenizer);
     let (begin, user_prefix) = head.split_at(head.len() - n_shared);
     Ok(ChatTemplate {
-        name: jinja.from().to_owned(),
+        // Not its path: an `eef_chat.json` is the same wherever the model lay.
+        name: "jinja".to_owned(),
         begin: begin.to_owned(),
         user_prefix: user_prefix.to_owned(),
         user_suffix,

@@ -62,6 +62,7 @@ fn of_model(name: &str, template: &str) -> Result<ChatTemplate, ChatError> {
 #[test]
 fn families_become_growing_sequences() {
     let chatml = of_model("chatml", &source("chatml")).unwrap();
+    assert_eq!(chatml.name, "jinja");
     assert_eq!(chatml.begin, "<|im_start|>system\nYou are helpful.<|im_end|>");
     assert_eq!(chatml.user_prefix, "\n<|im_start|>user\n");
     let llama3 = of_model("llama3", &source("llama3")).unwrap();
