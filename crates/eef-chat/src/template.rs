@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChatError, Tokenizer};
+use crate::{ChatError, JinjaTemplate, Tokenizer};
 
 /// The file in a model's directory that holds its template.
 pub const TEMPLATE_FILE: &str = "eef_chat.json";
@@ -126,15 +126,22 @@ impl ChatTemplate {
         }
     }
 
-    /// The template of a model's directory: its `eef_chat.json`, else the one detected.
+    /// The template of a model's directory: its `eef_chat.json`, else its own Jinja template
+    /// ([`JinjaTemplate::of_model`], [`ChatTemplate::from_jinja`]), else the one detected.
     ///
     /// # Errors
-    /// [`ChatError::InvalidTemplate`], [`ChatError::UnknownTemplate`], or the file cannot be read.
+    /// [`ChatError::InvalidTemplate`], [`ChatError::UnknownTemplate`], [`ChatError::Jinja`],
+    /// [`ChatError::InexpressibleTemplate`], or a file cannot be read.
     pub fn of_model(directory: &Path, tokenizer: &Tokenizer) -> Result<Self, ChatError> {
         let path = directory.join(TEMPLATE_FILE);
         match std::fs::read(&path) {
             Ok(bytes) => Self::parse(&bytes, &path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::detect(tokenizer),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                match JinjaTemplate::of_model(directory)? {
+                    Some(jinja) => Self::from_jinja(&jinja, tokenizer),
+                    None => Self::detect(tokenizer),
+                }
+            }
             Err(source) => Err(ChatError::Io { doing: "read", path, source }),
         }
     }
