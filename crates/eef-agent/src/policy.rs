@@ -109,7 +109,8 @@ impl LlamaPolicy {
             Some((last, rest)) if *last == self.encoder.stop_token() => rest,
             _ => ids,
         };
-        let text = self.encoder.tokenizer().decode(spoken)?;
+        let written = self.encoder.tokenizer().decode(spoken)?;
+        let text = self.encoder.template().said(&written).to_owned();
         let sampled = SampledTokens {
             tokenizer: self.encoder.tokenizer().hash(),
             ids: completion.tokens,

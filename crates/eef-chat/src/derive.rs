@@ -28,8 +28,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`ChatError::InexpressibleTemplate`] where the two differ, as they do where a template drops
-    /// earlier thoughts or writes a reply's space in the history and not in the prompt;
-    /// [`ChatError::Jinja`], and what [`Encoder::new`] says of the result.
+    /// earlier thoughts; [`ChatError::Jinja`], and what [`Encoder::new`] says of the result.
     pub fn from_jinja(jinja: &JinjaTemplate, tokenizer: &Tokenizer) -> Result<Self, ChatError> {
         let cut = cut(jinja, tokenizer)?;
         // An encoder shares its tokenizer, and this one is only lent: it is read again.
@@ -75,10 +74,18 @@ fn cut(jinja: &JinjaTemplate, tokenizer: &Tokenizer) -> Result<ChatTemplate, Cha
     let (begun, rest) = split(&jinja.render(&messages, true)?, first)?;
     same("what stands before the first message", &head, &begun)?;
     let (before_reply, rest) = split(&rest, reply)?;
-    same("what stands before a reply", &tail, &before_reply)?;
+    // White space that only stands there once there is a reply is the model's to write.
+    let white = before_reply.strip_prefix(&*tail).filter(|white| white.trim().is_empty());
+    let Some(reply_text_prefix) = white else {
+        return Err(bad(format!(
+            "what stands before a reply is {tail:?} in the prompt and {before_reply:?} in the history"
+        )));
+    };
     let (after_reply, last) = split(&rest, second)?;
     same("what stands after the last message", &tail, &last)?;
-    let Some(("", (end, _), between)) = tokenizer.split_at_control(&after_reply) else {
+    let ended = after_reply.trim_start();
+    let reply_text_suffix = &after_reply[..after_reply.len() - ended.len()];
+    let Some(("", (end, _), between)) = tokenizer.split_at_control(ended) else {
         let message = format!("a reply is followed by {after_reply:?}, not by a special token");
         return Err(bad(message));
     };
@@ -91,6 +98,8 @@ fn cut(jinja: &JinjaTemplate, tokenizer: &Tokenizer) -> Result<ChatTemplate, Cha
         user_prefix: user_prefix.to_owned(),
         user_suffix,
         reply_prefix: reply_prefix.to_owned(),
+        reply_text_prefix: reply_text_prefix.to_owned(),
+        reply_text_suffix: reply_text_suffix.to_owned(),
         reply_end: end.to_owned(),
         reply_gap: between[..between.len() - n_shared].to_owned(),
     })
@@ -146,7 +155,8 @@ fn prove(jinja: &JinjaTemplate, encoder: &Encoder) -> Result<(), ChatError> {
             }
             messages.push(ChatMessage::new("assistant", *said));
             encoder.push(&mut conversation, &Message::assistant(*said, None))?;
-            text.extend([said, &*template.reply_end]);
+            text.extend([&*template.reply_text_prefix, said, &template.reply_text_suffix]);
+            text.push_str(&template.reply_end);
             let expected = jinja.render(&messages, false)?;
             if !expected.strip_prefix(&text).is_some_and(|rest| rest.trim().is_empty()) {
                 let message = format!("it writes {expected:?}, its parts {text:?}");

@@ -79,6 +79,19 @@ pub enum ChatError {
         /// What differs.
         message: String,
     },
+    /// What stands around a reply's text is more than white space.
+    #[error(
+        "template `{template}`, {field}: {text:?} is no white space: what the model does not write \
+         by itself belongs in reply_prefix or reply_gap"
+    )]
+    ReplyText {
+        /// The template's name.
+        template: String,
+        /// Which of its fields.
+        field: &'static str,
+        /// What it holds.
+        text: String,
+    },
     /// A template's end-of-turn text is not one special token of the tokenizer.
     #[error(
         "template `{template}` does not fit the tokenizer: its end of turn {end:?} ({n_tokens} \

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use eef_chat::{
     BpeTraining, ChatError, ChatTemplate, Encoder, JinjaTemplate, Tokenizer, train_bpe,
 };
+use eef_core::Message;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -84,14 +85,32 @@ fn families_become_growing_sequences() {
 fn what_does_not_only_grow_is_refused() {
     let thoughts = source("mistral-0.2")
         .replace("{{ m.content + eos_token", "{{ m.content.split('</think>')[-1] + eos_token");
-    // LLaMA 2 and Mistral 0.3 write a space before a reply in the history, and not in the prompt.
-    let sources = [("thoughts", thoughts), ("2", source("llama2")), ("3", source("mistral-0.3"))];
-    for (name, source) in sources {
-        let error = of_model(name, &source).unwrap_err();
-        assert!(matches!(error, ChatError::InexpressibleTemplate { .. }), "{name}: {error}");
-        let text = error.to_string();
-        assert!(text.contains("chat_template.jinja") && text.contains("eef_chat.json"), "{text}");
+    let error = of_model("thoughts", &thoughts).unwrap_err();
+    assert!(matches!(error, ChatError::InexpressibleTemplate { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("chat_template.jinja") && text.contains("eef_chat.json"), "{text}");
+}
+
+/// LLaMA 2 and Mistral 0.3 write a space before a reply in the history, and not in the prompt: the
+/// model's own first token.
+#[test]
+fn a_replys_own_space_is_the_models_to_write() {
+    for (name, around) in [("llama2", [" ", " "]), ("mistral-0.3", [" ", ""])] {
+        let template = of_model(name, &source(name)).unwrap();
+        assert_eq!([&*template.reply_text_prefix, &template.reply_text_suffix], around, "{name}");
+        assert_eq!(template.said(" click[b1]"), "click[b1]");
+        assert_eq!(template.said("click[b1]"), "click[b1]");
+        let encoder = Encoder::new(Arc::new(tokenizer()), template).unwrap();
+        let mut conversation = encoder.start();
+        encoder.push(&mut conversation, &Message::user("a mug")).unwrap();
+        encoder.push(&mut conversation, &Message::assistant("buy", None)).unwrap();
+        let reply = &conversation.token_ids()[conversation.replies()[0].clone()];
+        let written = encoder.tokenizer().decode(reply).unwrap();
+        assert_eq!(written, format!("{}buy{}</s>", around[0], around[1]), "{name}");
     }
+    let wrong = ChatTemplate { reply_text_prefix: "so:".to_owned(), ..ChatTemplate::mistral() };
+    let error = Encoder::new(Arc::new(tokenizer()), wrong).unwrap_err();
+    assert!(matches!(error, ChatError::ReplyText { .. }), "{error}");
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub enum Verb {
     Compare(crate::verbs::compare::Arguments),
     /// Shows trajectories of a run, and which tokens of them are trained
     Inspect(crate::verbs::inspect::Arguments),
+    /// Answers prompts, or continues texts, with a model
+    Generate(crate::verbs::generate::Arguments),
     /// Asks a scripted teacher to try the tasks of a split and writes its trajectories as JSONL
     Collect(crate::verbs::collect::Arguments),
     /// Makes the small base model from browsing text
