@@ -1,67 +1,106 @@
-use crate::generate::cache::LayerCache;
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
+use crate::generate::pool::{BlockId, Pool};
 use crate::ops::Heads;
 use crate::ops::simd::{LANES, exponentials, maximum, vectorised};
 
-/// Lets rotated rows `[n, qkv_width]` of one sequence, the first at `position`, attend to all
-/// positions up to their own; their keys and values are in the cache already. Writes
+/// Products of a score below which handing work to other threads costs more than it saves.
+const SMALLEST_SHARED_WORK: usize = 1 << 19;
+
+/// A row of a step: where its sequence's keys and values lie, and its position there.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) blocks: &'a [BlockId],
+    pub(crate) position: usize,
+}
+
+/// Lets rotated rows `[n, qkv_width]` attend to all positions of their sequences up to their own,
+/// or to the last `sliding_window` of these; their keys and values are in the pool already. Writes
 /// `[n, n_query * dim]`.
+///
+/// Each head of each row is computed by itself: the result does not depend on the number of threads.
 pub(crate) fn attend(
-    rows: &[f32],
-    cache: &LayerCache,
+    rows: &[Row<'_>],
+    projections: &[f32],
+    pool: &Pool,
+    layer: usize,
     heads: Heads,
-    position: usize,
+    sliding_window: Option<usize>,
     output: &mut [f32],
 ) {
-    let n_blocks = (position + rows.len() / heads.qkv_width()).div_ceil(LANES);
-    let mut scores = vec![0.0; n_blocks * LANES];
-    attend_rows(rows, &cache.keys, &cache.values, heads, position, &mut scores, output);
+    let one = |scores: &mut Vec<f32>, (index, output): (usize, &mut [f32])| {
+        let (row, head) = (index / heads.n_query, index % heads.n_query);
+        let query = &projections[row * heads.qkv_width() + head * heads.dim..][..heads.dim];
+        let Row { blocks, position } = rows[row];
+        let first = sliding_window.map_or(0, |window| (position + 1).saturating_sub(window));
+        let seen = Seen { pool, blocks, layer, first, end: position + 1 };
+        let column = head / heads.group() * heads.dim;
+        attend_head(query, seen, heads.n_key_value * heads.dim, column, scores, output);
+    };
+    let n_scores: usize = rows.iter().map(|row| row.position + 1).sum();
+    if n_scores * heads.n_query * heads.dim < SMALLEST_SHARED_WORK {
+        let mut scores = Vec::new();
+        output.chunks_exact_mut(heads.dim).enumerate().for_each(|item| one(&mut scores, item));
+    } else {
+        let items = output.par_chunks_exact_mut(heads.dim).enumerate();
+        items.with_min_len(heads.n_query).for_each_init(Vec::new, one);
+    }
+}
+
+/// Positions `first..end` of a sequence in one layer.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    pool: &'a Pool,
+    blocks: &'a [BlockId],
+    layer: usize,
+    first: usize,
+    end: usize,
 }
 
 vectorised! {
-    fn attend_rows(
-        rows: &[f32], keys: &[f32], values: &[f32], heads: Heads, position: usize,
-        scores: &mut [f32], output: &mut [f32],
+    fn attend_head(
+        query: &[f32], seen: Seen<'_>, row_width: usize, column: usize, scores: &mut Vec<f32>,
+        output: &mut [f32],
     ) {
-        let Heads { n_query, n_key_value, dim } = heads;
-        let (group, row_width) = (heads.group(), n_key_value * dim);
-        let outputs = output.chunks_exact_mut(n_query * dim);
-        for (offset, (row, output)) in rows.chunks_exact(heads.qkv_width()).zip(outputs).enumerate()
-        {
-            let n_seen = position + offset + 1;
-            for head in 0..n_query {
-                let query = &row[head * dim..(head + 1) * dim];
-                let column = head / group * dim;
-
-                let blocks = keys.chunks_exact(LANES * row_width);
-                for (block, sums) in blocks.zip(scores.chunks_exact_mut(LANES)) {
-                    let block = &block[column * LANES..(column + dim) * LANES];
-                    let mut lanes = [0.0f32; LANES];
-                    for (key, query) in block.as_chunks::<LANES>().0.iter().zip(query) {
-                        for lane in 0..LANES {
-                            lanes[lane] += query * key[lane];
-                        }
-                    }
-                    sums.copy_from_slice(&lanes);
-                }
-
-                let seen = &mut scores[..n_seen];
-                let largest = maximum(seen);
-                let factor = 1.0 / exponentials(seen, largest);
-                let output = &mut output[head * dim..(head + 1) * dim];
-                weighted_sum(seen, values, row_width, column, output);
-                for sum in output {
-                    *sum *= factor;
+        let Seen { pool, blocks, layer, first, end } = seen;
+        let dim = query.len();
+        // Blocks wholly behind the window are skipped.
+        let n_skipped = first / LANES;
+        let blocks = &blocks[n_skipped..end.div_ceil(LANES)];
+        let (first, end) = (first - n_skipped * LANES, end - n_skipped * LANES);
+        scores.clear();
+        for block in blocks {
+            let keys = &pool.layer(*block, layer).0[column * LANES..(column + dim) * LANES];
+            let mut lanes = [0.0f32; LANES];
+            for (key, query) in keys.as_chunks::<LANES>().0.iter().zip(query) {
+                for lane in 0..LANES {
+                    lanes[lane] += query * key[lane];
                 }
             }
+            scores.extend_from_slice(&lanes);
+        }
+        let seen = &mut scores[first..end];
+        let largest = maximum(seen);
+        let factor = 1.0 / exponentials(seen, largest);
+        output.fill(0.0);
+        for (index, block) in blocks.iter().enumerate() {
+            let start = index * LANES;
+            let (from, to) = (first.max(start), end.min(start + LANES));
+            let values = &pool.layer(*block, layer).1[(from - start) * row_width..];
+            add_weighted(&scores[from..to], values, row_width, column, output);
+        }
+        for sum in output {
+            *sum *= factor;
         }
     }
 }
 
-/// The sum of each position's value times its weight; four positions at a time, so that sums are
-/// read and written less often.
+/// Adds each position's value times its weight; four positions at a time, so that sums are read and
+/// written less often.
 #[expect(clippy::inline_always, reason = "it must be compiled for its caller's instruction set")]
 #[inline(always)]
-fn weighted_sum(
+fn add_weighted(
     weights: &[f32],
     values: &[f32],
     row_width: usize,
@@ -69,7 +108,6 @@ fn weighted_sum(
     output: &mut [f32],
 ) {
     let dim = output.len();
-    output.fill(0.0);
     let (fours, rest) = weights.as_chunks::<4>();
     for (index, w) in fours.iter().enumerate() {
         let value = |i: usize| &values[(4 * index + i) * row_width + column..][..dim];
@@ -83,6 +121,65 @@ fn weighted_sum(
         let value = &values[(done + index) * row_width + column..][..dim];
         for (sum, value) in output.iter_mut().zip(value) {
             *sum += weight * value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADS: Heads = Heads { n_query: 4, n_key_value: 2, dim: 8 };
+
+    /// Softmax attention of one head, term by term.
+    fn naive(projections: &[f32], row: usize, head: usize, window: usize) -> Vec<f32> {
+        let at = |row: usize, head: usize| {
+            &projections[row * HEADS.qkv_width() + head * HEADS.dim..][..HEADS.dim]
+        };
+        let key_value = head / HEADS.group();
+        let seen = (row + 1).saturating_sub(window)..row + 1;
+        let weight = |other: usize| {
+            let key = at(other, HEADS.n_query + key_value);
+            at(row, head).iter().zip(key).map(|(a, b)| a * b).sum::<f32>().exp()
+        };
+        let total: f32 = seen.clone().map(weight).sum();
+        let mut sum = vec![0.0; HEADS.dim];
+        for other in seen {
+            let value = at(other, HEADS.n_query + HEADS.n_key_value + key_value);
+            for (sum, value) in sum.iter_mut().zip(value) {
+                *sum += weight(other) / total * value;
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn windows_see_their_positions_only_and_threads_change_no_bit() {
+        let n = 150;
+        let projections: Vec<f32> =
+            (0..n * HEADS.qkv_width()).map(|i| ((i * 37 % 101) as f32 - 50.0) / 60.0).collect();
+        let mut pool = Pool::new(1, HEADS);
+        let blocks: Vec<BlockId> = (0..n.div_ceil(LANES)).map(|_| pool.take()).collect();
+        pool.write(&blocks, 0, 0, &projections, HEADS);
+        let rows: Vec<Row<'_>> = (0..n).map(|position| Row { blocks: &blocks, position }).collect();
+        let run = |range: std::ops::Range<usize>, window| {
+            let mut output = vec![0.0; range.len() * HEADS.n_query * HEADS.dim];
+            let queries = &projections[range.start * HEADS.qkv_width()..];
+            attend(&rows[range], queries, &pool, 0, HEADS, window, &mut output);
+            output
+        };
+        for window in [None, Some(1), Some(16), Some(21), Some(1000)] {
+            let together = run(0..n, window);
+            // One row at a time is too little for other threads.
+            let alone: Vec<f32> = (0..n).flat_map(|row| run(row..row + 1, window)).collect();
+            assert_eq!(together, alone);
+            for (index, found) in together.chunks_exact(HEADS.dim).enumerate() {
+                let (row, head) = (index / HEADS.n_query, index % HEADS.n_query);
+                let expected = naive(&projections, row, head, window.unwrap_or(n));
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() < 1e-5, "row {row}, window {window:?}");
+                }
+            }
         }
     }
 }
