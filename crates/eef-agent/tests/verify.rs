@@ -159,3 +159,22 @@ fn recordings_that_say_nothing_are_refused() {
         assert!(error().contains(expected), "{}", error());
     }
 }
+
+/// `EEF_SHARED` names a folder with recordings of transformers, `EEF_MODEL` the model that they are
+/// of, as `cargo xtask prepare-data model` writes it. Without them this says so and passes, unless
+/// `EEF_REQUIRE` asks for `model`.
+#[test]
+fn a_published_model_does_what_transformers_recorded() {
+    let variable = |name| std::env::var_os(name).map(std::path::PathBuf::from);
+    let (Some(shared), Some(model)) = (variable("EEF_SHARED"), variable("EEF_MODEL")) else {
+        let required = std::env::var("EEF_REQUIRE").unwrap_or_default();
+        assert!(!required.contains("model"), "EEF_MODEL is not set, but EEF_REQUIRE asks for it");
+        println!("skipped: EEF_SHARED and EEF_MODEL are not set");
+        return;
+    };
+    let checks = verify(&model, &shared.join("reference/llama"), "cpu").unwrap();
+    assert_eq!(checks.len(), 4);
+    for check in checks {
+        assert_eq!(check.mismatches, 0, "{check:?}");
+    }
+}

@@ -2,8 +2,8 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use crate::generate::pool::{BlockId, Pool};
-use crate::ops::{Heads, first_seen};
 use crate::ops::simd::{LANES, exponentials, maximum, vectorised};
+use crate::ops::{Heads, first_seen};
 
 /// Products of a score below which handing work to other threads costs more than it saves.
 const SMALLEST_SHARED_WORK: usize = 1 << 19;
