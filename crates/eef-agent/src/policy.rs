@@ -78,13 +78,12 @@ impl LlamaPolicy {
             self.encoder.push(&mut held.conversation, message)?;
         }
         self.encoder.begin_reply(&mut held.conversation);
+        let tokens = held.conversation.token_ids()[held.n_known..].to_vec();
         self.generator.submit(Request {
-            sequence: turn.conversation.0,
-            tokens: held.conversation.token_ids()[held.n_known..].to_vec(),
-            max_new_tokens: self.max_reply_tokens,
             temperature: turn.sampling.temperature,
             top_p: turn.sampling.top_p,
             seed: turn.seed.get(),
+            ..Request::greedy(turn.conversation.0, tokens, self.max_reply_tokens)
         })?;
         // Only now: what was refused is not known.
         held.n_known = held.conversation.len();
@@ -109,7 +108,8 @@ impl LlamaPolicy {
             Some((last, rest)) if *last == self.encoder.stop_token() => rest,
             _ => ids,
         };
-        let text = self.encoder.tokenizer().decode(spoken)?;
+        let written = self.encoder.tokenizer().decode(spoken)?;
+        let text = self.encoder.template().said(&written).to_owned();
         let sampled = SampledTokens {
             tokenizer: self.encoder.tokenizer().hash(),
             ids: completion.tokens,
@@ -161,10 +161,9 @@ impl Policy for LlamaPolicy {
     }
 
     fn reset(&mut self) {
-        // The generator keeps nothing besides its sequences, and each has its conversation here;
-        // one that is still generating is closed like the others.
-        for conversation in std::mem::take(&mut self.conversations).into_keys() {
-            self.generator.close(conversation.0);
-        }
+        // Keys and values of closed conversations go too: what follows begins as if nothing had
+        // been, whatever was generated before.
+        self.conversations.clear();
+        self.generator.clear();
     }
 }

@@ -90,7 +90,8 @@ fn every_changed_value_is_reported() {
     let [tokens, logits, greedy, gradients] = recordings.map(|(_, recording)| recording);
     let number = |value: &Value, by: f64| json!(value.as_f64().unwrap() + by);
     let other = |value: &Value| json!((value.as_u64().unwrap() + 1) % 50);
-    let flips: [(&str, &Value, &str, &dyn Fn(&Value) -> Value); 9] = [
+    type Change<'a> = &'a dyn Fn(&Value) -> Value;
+    let flips: [(&str, &Value, &str, Change<'_>); 9] = [
         ("tokens.json", &tokens, "/0/ids/1", &other),
         ("tokens.json", &tokens, "/0/decoded", &|_| json!("a red rug")),
         ("logits_top20.json", &logits, "/0/top20_ids/2/0", &other),
@@ -156,5 +157,24 @@ fn recordings_that_say_nothing_are_refused() {
     ] {
         std::fs::write(&file, text).unwrap();
         assert!(error().contains(expected), "{}", error());
+    }
+}
+
+/// `EEF_SHARED` names a folder with recordings of transformers, `EEF_MODEL` the model that they are
+/// of, as `cargo xtask prepare-data model` writes it. Without them this says so and passes, unless
+/// `EEF_REQUIRE` asks for `model`.
+#[test]
+fn a_published_model_does_what_transformers_recorded() {
+    let variable = |name| std::env::var_os(name).map(std::path::PathBuf::from);
+    let (Some(shared), Some(model)) = (variable("EEF_SHARED"), variable("EEF_MODEL")) else {
+        let required = std::env::var("EEF_REQUIRE").unwrap_or_default();
+        assert!(!required.contains("model"), "EEF_MODEL is not set, but EEF_REQUIRE asks for it");
+        println!("skipped: EEF_SHARED and EEF_MODEL are not set");
+        return;
+    };
+    let checks = verify(&model, &shared.join("reference/llama"), "cpu").unwrap();
+    assert_eq!(checks.len(), 4);
+    for check in checks {
+        assert_eq!(check.mismatches, 0, "{check:?}");
     }
 }

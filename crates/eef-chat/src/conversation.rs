@@ -150,7 +150,12 @@ impl Encoder {
                     _ => {
                         let ids = &mut conversation.token_ids;
                         let before = self.tokenizer.before(ids);
-                        let parts = [Part::Text(&message.text)];
+                        let template = &self.template;
+                        let parts = [
+                            Part::Text(&template.reply_text_prefix),
+                            Part::Text(&message.text),
+                            Part::Text(&template.reply_text_suffix),
+                        ];
                         ids.extend(self.tokenizer.encode_parts(before, &parts)?);
                         ids.push(self.reply_end);
                     }

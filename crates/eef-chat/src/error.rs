@@ -57,6 +57,41 @@ pub enum ChatError {
         /// What is wrong, and what was expected.
         message: String,
     },
+    /// A Jinja chat template does not parse, fails, or refuses the messages.
+    #[error(
+        "{from}: the chat template cannot be rendered: {message}; mend it, or put an eef_chat.json \
+         beside it, which is used instead"
+    )]
+    Jinja {
+        /// Where it came from: a path, or `the given template`.
+        from: String,
+        /// What the renderer said, with the line.
+        message: String,
+    },
+    /// A Jinja chat template is no sequence that only grows.
+    #[error(
+        "{from}: the chat template cannot be written as a conversation that only grows: {message}; \
+         put an eef_chat.json beside it, which is used instead"
+    )]
+    InexpressibleTemplate {
+        /// Where it came from: a path, or `the given template`.
+        from: String,
+        /// What differs.
+        message: String,
+    },
+    /// What stands around a reply's text is more than white space.
+    #[error(
+        "template `{template}`, {field}: {text:?} is no white space: what the model does not write \
+         by itself belongs in reply_prefix or reply_gap"
+    )]
+    ReplyText {
+        /// The template's name.
+        template: String,
+        /// Which of its fields.
+        field: &'static str,
+        /// What it holds.
+        text: String,
+    },
     /// A template's end-of-turn text is not one special token of the tokenizer.
     #[error(
         "template `{template}` does not fit the tokenizer: its end of turn {end:?} ({n_tokens} \

@@ -34,8 +34,10 @@
 mod action;
 mod bpe;
 mod conversation;
+mod derive;
 mod error;
 mod example;
+mod jinja;
 mod leading_space;
 mod prompt;
 mod template;
@@ -48,6 +50,7 @@ pub use bpe::{BpeTraining, PRE_TOKENIZER_REGEX, train_bpe};
 pub use conversation::{Conversation, Encoder};
 pub use error::ChatError;
 pub use example::{Example, LossMask, messages_of};
+pub use jinja::{ChatMessage, JinjaTemplate};
 pub use prompt::PromptTemplate;
 pub use template::{ChatTemplate, PRESETS, TEMPLATE_FILE};
 pub use tokenizer::Tokenizer;

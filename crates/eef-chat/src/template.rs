@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ChatError, Tokenizer};
+use crate::{ChatError, JinjaTemplate, Tokenizer};
 
 /// The file in a model's directory that holds its template.
 pub const TEMPLATE_FILE: &str = "eef_chat.json";
@@ -30,6 +30,13 @@ pub struct ChatTemplate {
     pub user_suffix: String,
     /// Before a reply: the last thing that the model reads before it samples.
     pub reply_prefix: String,
+    /// White space that a reply's text begins with: the model writes it, and it is trained, but it is
+    /// no part of what the reply says (LLaMA 2 and Mistral 0.3 have a space).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reply_text_prefix: String,
+    /// The same at its end (LLaMA 2 has a space).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reply_text_suffix: String,
     /// Ends a reply. One special token: the model samples it, it is trained, and no text spells it.
     pub reply_end: String,
     /// Between a reply's end and the next message.
@@ -83,6 +90,8 @@ impl ChatTemplate {
             user_prefix: user[0].to_owned(),
             user_suffix: user[1].to_owned(),
             reply_prefix: reply[0].to_owned(),
+            reply_text_prefix: String::new(),
+            reply_text_suffix: String::new(),
             reply_end: reply[1].to_owned(),
             reply_gap: reply[2].to_owned(),
         }
@@ -126,21 +135,44 @@ impl ChatTemplate {
         }
     }
 
-    /// The template of a model's directory: its `eef_chat.json`, else the one detected.
+    /// The template of a model's directory: its `eef_chat.json`, else its own Jinja template
+    /// ([`JinjaTemplate::of_model`], [`ChatTemplate::from_jinja`]), else the one detected.
     ///
     /// # Errors
-    /// [`ChatError::InvalidTemplate`], [`ChatError::UnknownTemplate`], or the file cannot be read.
+    /// [`ChatError::InvalidTemplate`], [`ChatError::UnknownTemplate`], [`ChatError::Jinja`],
+    /// [`ChatError::InexpressibleTemplate`], or a file cannot be read.
     pub fn of_model(directory: &Path, tokenizer: &Tokenizer) -> Result<Self, ChatError> {
         let path = directory.join(TEMPLATE_FILE);
         match std::fs::read(&path) {
             Ok(bytes) => Self::parse(&bytes, &path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::detect(tokenizer),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                match JinjaTemplate::of_model(directory)? {
+                    Some(jinja) => Self::from_jinja(&jinja, tokenizer),
+                    None => Self::detect(tokenizer),
+                }
+            }
             Err(source) => Err(ChatError::Io { doing: "read", path, source }),
         }
     }
 
-    /// Checks that what looks like a control token is one, and that no text can spell it.
+    /// What a reply says, of the text that the model wrote.
+    pub fn said<'a>(&self, written: &'a str) -> &'a str {
+        let said = written.strip_prefix(&*self.reply_text_prefix).unwrap_or(written);
+        said.strip_suffix(&*self.reply_text_suffix).unwrap_or(said)
+    }
+
+    /// Checks that what looks like a control token is one, that no text can spell it, and that white
+    /// space is some.
     pub(crate) fn check(&self, tokenizer: &Tokenizer) -> Result<(), ChatError> {
+        for (field, text) in [
+            ("reply_text_prefix", &self.reply_text_prefix),
+            ("reply_text_suffix", &self.reply_text_suffix),
+        ] {
+            if !text.trim().is_empty() {
+                let (template, text) = (self.name.clone(), text.clone());
+                return Err(ChatError::ReplyText { template, field, text });
+            }
+        }
         let fields = [
             ("begin", &self.begin),
             ("user_prefix", &self.user_prefix),

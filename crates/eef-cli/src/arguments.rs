@@ -61,6 +61,8 @@ pub enum Verb {
     Compare(crate::verbs::compare::Arguments),
     /// Shows trajectories of a run, and which tokens of them are trained
     Inspect(crate::verbs::inspect::Arguments),
+    /// Answers prompts, or continues texts, with a model
+    Generate(crate::verbs::generate::Arguments),
     /// Asks a scripted teacher to try the tasks of a split and writes its trajectories as JSONL
     Collect(crate::verbs::collect::Arguments),
     /// Makes the small base model from browsing text
@@ -73,10 +75,10 @@ pub enum Verb {
     ///
     /// Names what was kept and what is lost. Repairs every store of a comparison.
     Repair,
-    /// Compares an environment with recordings of the original programs
+    /// Compares an environment or a model with recordings of other programs
     ///
-    /// Prints one JSON object per file: cases, mismatches, and the first of them. Ends with exit code
-    /// 1 where anything differs.
+    /// Prints one JSON object per file: cases, mismatches, and the first or worst of them. Ends with
+    /// exit code 1 where anything differs.
     Verify(crate::verbs::verify::Arguments),
 }
 

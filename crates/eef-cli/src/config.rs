@@ -244,8 +244,11 @@ pub struct PlanConfig {
     pub observation_tokens: f64,
     /// Tokens of a reply.
     pub reply_tokens: f64,
-    /// Parameters of the model.
+    /// Parameters of the model, where it is not there and has no preset.
     pub n_parameters: f64,
+    /// The published model that takes the place of one that is not there (`eef_llama::PRESETS`);
+    /// may be empty.
+    pub model_preset: String,
     /// Bytes per parameter: weights, gradients and the optimiser's two moments.
     pub bytes_per_trained_parameter: f64,
     /// What the machine computes, in 10^9 floating-point operations a second.
@@ -372,6 +375,7 @@ impl Default for PlanConfig {
             observation_tokens: 25.0,
             reply_tokens: 8.0,
             n_parameters: 1e6,
+            model_preset: String::new(),
             bytes_per_trained_parameter: 16.0,
             gigaflops: 60.0,
             model_source: "cargo run --release -p eef-cli -- pretrain".to_owned(),

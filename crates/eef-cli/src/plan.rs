@@ -69,14 +69,13 @@ impl Memory {
         let n_workers = wiring::n_workers(config);
         let per_parameter = config.plan.bytes_per_trained_parameter + (BYTES * n_workers) as f64;
         let max_sequences = config.explore.max_sequences;
-        let shape = inputs.model.as_ref().map(|(shape, _)| shape);
+        let shape = inputs.shape();
         let context_length = shape.map(|shape| match config.model.context_length {
             0 => shape.max_position_embeddings,
             n => n.min(shape.max_position_embeddings),
         });
         let cache_bytes = shape.zip(context_length).map(|(shape, context_length)| {
-            let width = 2 * shape.n_key_value_heads() * shape.head_dim();
-            let per_token = (shape.num_hidden_layers * width * BYTES) as f64;
+            let per_token = shape.cache_bytes_per_token(BYTES) as f64;
             per_token * context_length as f64 * max_sequences as f64 * n_workers as f64
         });
         Self {

@@ -4,6 +4,7 @@ pub mod collect;
 pub mod compare;
 pub mod evaluate;
 pub mod export;
+pub mod generate;
 pub mod import;
 pub mod inspect;
 pub mod iterate;

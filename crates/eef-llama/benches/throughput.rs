@@ -92,10 +92,64 @@ fn generate(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// EEF's own load: six rollouts of each of 32 tasks, each from another prefix of the task's expert
+/// trajectory, to the end of six turns.
+fn roll_out(generator: &mut Generator) -> usize {
+    const N_TURNS: u64 = 6;
+    let expert = |task: u64, n_turns: u64| {
+        // A turn is an observation of 40 tokens and an action of 8.
+        let token = |i: u64| ((i * 31 + task * 97 + i * i * task) % u64::from(VOCABULARY)) as u32;
+        (0..48 * n_turns + 40).map(token).collect::<Vec<u32>>()
+    };
+    let request = |name: u64, turn: u64, tokens| Request {
+        temperature: 1.0,
+        seed: name * N_TURNS + turn,
+        ..Request::greedy(name, tokens, 8)
+    };
+    let mut turns = vec![0; 32 * 6];
+    for name in 0..32 * 6 {
+        let turn = name % 6;
+        turns[name as usize] = turn;
+        generator.submit(request(name, turn, expert(name / 6, turn))).expect("valid");
+    }
+    let mut n_generated = 0;
+    loop {
+        let completions = generator.advance().expect("generated");
+        if completions.is_empty() {
+            return n_generated;
+        }
+        for completion in completions {
+            n_generated += completion.tokens.len();
+            let name = completion.sequence;
+            let turn = &mut turns[name as usize];
+            *turn += 1;
+            if *turn < N_TURNS {
+                let observation = expert(name + 1000, 0);
+                generator.submit(request(name, *turn, observation)).expect("valid");
+            } else {
+                generator.close(name);
+            }
+        }
+    }
+}
+
+fn rollouts(criterion: &mut Criterion) {
+    let model = Llama::init(&shape(), 1, &device("cpu").expect("the CPU")).expect("a model");
+    let generator = || Generator::new(model.clone(), GeneratorConfig::default()).expect("valid");
+    let mut group = criterion.benchmark_group("throughput");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(roll_out(&mut generator()) as u64));
+    group.bench_function("rollouts-32x6", |bencher| {
+        bencher.iter_batched_ref(generator, roll_out, BatchSize::LargeInput);
+    });
+    group.finish();
+}
+
 // Criterion's macros would make public functions without documentation.
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     train(&mut criterion);
     generate(&mut criterion);
+    rollouts(&mut criterion);
     criterion.final_summary();
 }

@@ -5,7 +5,8 @@
 //! or untied output layer, loaded from and saved to Hugging Face directories.
 //! [`Llama::forward_hidden`] runs several sequences [`Packed`] into one row, without padding;
 //! [`Llama::logits`] is apart from it, so that the output layer is computed only where it is read.
-//! [`Generator`] continues many sequences at once, each where its last turn ended.
+//! [`Generator`] continues many sequences at once, each where its last turn ended; those that begin
+//! alike share keys and values, within a budget of memory.
 //!
 //! The decision behind it: on a CPU, small models spend more time between matrix products than in
 //! them. Attention, normalisation, SwiGLU and the cross-entropy are therefore single operations
@@ -15,11 +16,14 @@
 //! ```
 //! use eef_llama::{Finish, Generator, GeneratorConfig, Llama, LlamaConfig, Request, device};
 //!
-//! let config = LlamaConfig::tiny(50);
-//! let model = Llama::init(&config, 7, &device("cpu")?)?;
+//! let model = Llama::init(&LlamaConfig::tiny(50), 7, &device("cpu")?)?;
 //! let mut generator = Generator::new(model, GeneratorConfig::default())?;
-//! generator.submit(Request::greedy(0, vec![1, 2, 3], 5))?;
+//! for sequence in 0..6 {
+//!     let request = Request::greedy(sequence, vec![1, 2, 3], 5);
+//!     generator.submit(Request { temperature: 1.0, seed: sequence, ..request })?;
+//! }
 //! let completions = generator.advance()?;
+//! assert_eq!(completions.len(), 6);
 //! assert_eq!(completions[0].tokens.len(), 5);
 //! assert_eq!(completions[0].finish, Finish::Length);
 //! # Ok::<(), eef_llama::LlamaError>(())

@@ -254,6 +254,10 @@ fn impossible_requests_are_refused() {
         Request { temperature: 1e-38, ..good.clone() },
         Request { top_p: 0.0, ..good.clone() },
         Request { top_p: 1.5, ..good.clone() },
+        Request { top_k: Some(0), ..good.clone() },
+        Request { min_p: 1.5, ..good.clone() },
+        Request { min_p: f32::NAN, ..good.clone() },
+        Request { stop_sequences: vec![vec![1], vec![]], ..good.clone() },
     ];
     for request in bad {
         assert!(generator.submit(request.clone()).is_err(), "{request:?}");
@@ -276,4 +280,125 @@ fn a_generator_moves_between_threads() {
     generator.submit(Request::greedy(0, vec![1], 3)).unwrap();
     let done = std::thread::spawn(move || run_all(&mut generator)).join().unwrap();
     assert_eq!(done[&0].tokens.len(), 3);
+}
+
+/// Bytes of a block of the test's model: 16 positions of keys and values.
+fn block_bytes() -> usize {
+    let config = model(1).config().clone();
+    let row = config.n_key_value_heads() * config.head_dim();
+    config.num_hidden_layers * 2 * 16 * row * size_of::<f32>()
+}
+
+/// Three turns of each of these sequences, in an order that the case shuffles; some are closed and
+/// opened again. Gives every answer in the order of (sequence, turn).
+fn play(generator: &mut Generator, case: u64, most: usize) -> BTreeMap<(u64, u64), Completion> {
+    let mut answers = BTreeMap::new();
+    for turn in 0..3 {
+        for index in 0..7 {
+            let sequence = (index * 3 + case) % 7;
+            if (sequence + case + turn).is_multiple_of(5) {
+                generator.close(sequence);
+            }
+            // Groups of sequences begin alike, for longer than a block.
+            let mut tokens = prompt(sequence % 2 + case, 10 + (case * 7 + sequence) as usize % 20);
+            tokens.extend(prompt(sequence + turn, 1 + (sequence * case + turn) as usize % 6));
+            let n = 1 + (sequence + case) as usize % 9;
+            generator.submit(Request::greedy(sequence, tokens, n)).unwrap();
+        }
+        loop {
+            let completions = generator.advance().unwrap();
+            assert!(generator.n_cache_bytes() <= most);
+            if completions.is_empty() {
+                break;
+            }
+            for completion in completions {
+                assert!(answers.insert((completion.sequence, turn), completion).is_none());
+            }
+        }
+    }
+    assert_eq!(answers.len(), 3 * 7);
+    answers
+}
+
+#[test]
+fn a_small_budget_is_kept_and_changes_no_answer() {
+    let model = model(1);
+    let mut n_more = 0;
+    for case in 0..12 {
+        let run = |max_cache_bytes, max_sequences, prefill_tokens| {
+            let config = GeneratorConfig {
+                max_cache_bytes,
+                max_sequences,
+                prefill_tokens,
+                ..GeneratorConfig::default()
+            };
+            let mut generator = Generator::new(model.clone(), config).unwrap();
+            let answers = play(&mut generator, case, max_cache_bytes);
+            (answers, generator.n_computed_tokens())
+        };
+        // No sequence gets longer than 3 * (29 + 6 + 9) tokens: nine blocks.
+        let budget = (9 + case as usize % 5) * block_bytes() + 3;
+        let (roomy, n_roomy) = run(1 << 30, 7, 512);
+        let (tight, n_tight) = run(budget, 1 + case as usize % 7, 9 + case as usize);
+        for (name, answer) in &tight {
+            assert_close(answer, &roomy[name]);
+        }
+        n_more += n_tight.saturating_sub(n_roomy);
+        // The same calls again, to the byte, whatever was evicted.
+        assert_eq!(tight, run(budget, 1 + case as usize % 7, 9 + case as usize).0);
+    }
+    assert!(n_more > 100, "a budget that evicts nothing tests little: {n_more}");
+}
+
+#[test]
+fn what_can_never_fit_is_refused_with_the_number_to_raise() {
+    let bytes = 2 * block_bytes();
+    let config = GeneratorConfig { max_cache_bytes: bytes, ..GeneratorConfig::default() };
+    let mut generator = Generator::new(model(1), config).unwrap();
+    let refused = generator.submit(Request::greedy(4, prompt(0, 30), 3)).unwrap_err().to_string();
+    assert!(refused.contains(&format!("need {} bytes", 3 * block_bytes())), "{refused}");
+    assert!(refused.contains(&format!("max_cache_bytes, {bytes}: raise it")), "{refused}");
+    generator.submit(Request::greedy(4, prompt(0, 30), 2)).unwrap();
+    assert_eq!(run_all(&mut generator)[&4].tokens.len(), 2);
+
+    let config = GeneratorConfig { max_cache_bytes: 5, ..GeneratorConfig::default() };
+    let refused = Generator::new(model(1), config).unwrap_err();
+    assert!(matches!(refused, LlamaError::ConfigValue { field: "max_cache_bytes", .. }));
+}
+
+#[test]
+fn closed_sequences_lend_their_prefix_until_all_is_cleared() {
+    let mut generator = generator(4);
+    let run = |generator: &mut Generator, sequence, tokens: &[u32]| {
+        let before = generator.n_computed_tokens();
+        generator.submit(Request::greedy(sequence, tokens.to_vec(), 4)).unwrap();
+        let completion = run_all(generator).remove(&sequence).unwrap();
+        generator.close(sequence);
+        (completion, generator.n_computed_tokens() - before)
+    };
+    let expert = prompt(3, 70);
+    let (first, n_first) = run(&mut generator, 0, &expert);
+    assert_eq!(n_first, 70 + 3);
+    // Two full blocks and eight positions of a third are there: two tokens of the prompt are left.
+    let mut branch = expert[..40].to_vec();
+    branch.extend([(expert[40] + 1) % 40, 7]);
+    assert_eq!(run(&mut generator, 1, &branch).1, 2 + 3);
+
+    generator.clear();
+    assert_eq!(generator.n_cache_bytes(), 0);
+    assert_eq!(run(&mut generator, 0, &expert), (first, n_first));
+}
+
+#[test]
+fn stop_sequences_end_answers() {
+    let mut generator = generator(1);
+    generator.submit(Request::greedy(0, prompt(0, 8), 10)).unwrap();
+    let tokens = run_all(&mut generator).remove(&0).unwrap().tokens;
+    let stop = tokens[4..6].to_vec();
+    let end = tokens.windows(2).position(|pair| pair == stop).unwrap() + 2;
+    let stop_sequences = vec![vec![tokens[5]; 11], stop];
+    let request = Request { stop_sequences, ..Request::greedy(1, prompt(0, 8), 10) };
+    generator.submit(request).unwrap();
+    let stopped = run_all(&mut generator).remove(&1).unwrap();
+    assert_eq!((stopped.tokens.as_slice(), stopped.finish), (&tokens[..end], Finish::Stop));
 }

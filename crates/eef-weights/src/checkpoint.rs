@@ -7,8 +7,8 @@ use crate::header::{Header, TensorInfo};
 use crate::map::FileMap;
 use crate::{ElementType, WeightsError};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const SINGLE: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// An opened model directory: its configuration's text and its tensors, mapped.
 #[derive(Debug)]

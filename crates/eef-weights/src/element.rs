@@ -21,6 +21,15 @@ impl ElementType {
         }
     }
 
+    /// Its safetensors name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+        }
+    }
+
     /// Bytes of one number.
     pub fn size(self) -> usize {
         match self {
@@ -49,7 +58,7 @@ impl ElementType {
     }
 }
 
-fn f32_from_f16(bits: u16) -> f32 {
+pub(crate) fn f32_from_f16(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
     let exponent = u32::from(bits >> 10) & 0x1f;
     let fraction = u32::from(bits) & 0x3ff;

@@ -39,6 +39,28 @@ pub enum WeightsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A GGUF file is not what the format says, or cannot be converted.
+    #[error("{}: cannot be used as a GGUF model: {reason}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor of a GGUF file is stored in a way that is not known here.
+    #[error(
+        "{}: tensor {tensor} is stored as ggml type {code}; F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, \
+         Q8_0, Q4_K, Q5_K and Q6_K can be read: take another file of the model",
+        path.display()
+    )]
+    GgufType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The type's number.
+        code: u32,
+    },
     /// A tensor's bytes are not all there.
     #[error(
         "{}: truncated: tensor {tensor} needs {expected} bytes of data, the file has {found}; fetch or write it again",

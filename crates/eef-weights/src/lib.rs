@@ -1,10 +1,14 @@
-//! Model checkpoints as files: Hugging Face directories and safetensors, without a tensor framework.
+//! Model checkpoints as files: Hugging Face directories, safetensors and GGUF, without a tensor
+//! framework.
 //!
 //! A checkpoint is a directory with `config.json` and either `model.safetensors` or shards listed
 //! in `model.safetensors.index.json`. [`Checkpoint::open`] maps the files and checks every header
 //! against the file's length; tensors are then read one by one as `f32`, whatever they are stored
 //! as. [`write_checkpoint`] writes a directory that other programs load, each file under a
 //! temporary name first, so that a crash leaves the previous file or the new one.
+//!
+//! [`write_shards`] does so one tensor at a time, in half precision or in several files. [`Gguf`]
+//! reads llama.cpp's files and converts them.
 //!
 //! The decision behind it: the header is parsed here, not by a library, because its errors are
 //! what people see when a download was cut short: they name the file, the tensor, and the bytes
@@ -26,14 +30,18 @@ mod checkpoint;
 mod element;
 mod error;
 mod files;
+mod gguf;
 mod header;
 mod map;
+mod shards;
 mod write;
 
 pub use checkpoint::Checkpoint;
 pub use element::ElementType;
 pub use error::WeightsError;
 pub use files::{directory_hash, write_atomically};
+pub use gguf::{Converted, Gguf, GgufList, GgufType, GgufValue};
+pub use shards::{WriteOptions, write_shards};
 pub use write::{NamedTensor, write_checkpoint, write_safetensors};
 
 /// The README's example, tested.

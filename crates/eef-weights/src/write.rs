@@ -1,7 +1,8 @@
 use std::borrow::Cow;
+use std::io::Write;
 use std::path::Path;
 
-use crate::{WeightsError, write_atomically};
+use crate::{ElementType, WeightsError, write_atomically};
 
 /// A tensor to write: its name, shape, and `f32` values in row-major order.
 #[derive(Clone, Debug)]
@@ -50,13 +51,17 @@ pub fn write_checkpoint(
     config: &str,
     tensors: &[NamedTensor<'_>],
 ) -> Result<(), WeightsError> {
+    create_directory(directory)?;
+    write_safetensors(&directory.join("model.safetensors"), tensors)?;
+    write_atomically(&directory.join("config.json"), |file| file.write_all(config.as_bytes()))
+}
+
+pub(crate) fn create_directory(directory: &Path) -> Result<(), WeightsError> {
     std::fs::create_dir_all(directory).map_err(|source| WeightsError::Io {
         action: "create",
         path: directory.to_owned(),
         source,
-    })?;
-    write_safetensors(&directory.join("model.safetensors"), tensors)?;
-    write_atomically(&directory.join("config.json"), |file| file.write_all(config.as_bytes()))
+    })
 }
 
 /// Writes one safetensors file in `f32`, tensors in the order of their names.
@@ -67,20 +72,28 @@ pub fn write_checkpoint(
 pub fn write_safetensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(), WeightsError> {
     let mut sorted: Vec<&NamedTensor<'_>> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let shapes: Vec<_> = sorted.iter().map(|tensor| (tensor.name(), tensor.shape())).collect();
+    write_file(path, &shapes, ElementType::F32, &mut |place| {
+        Ok(Cow::Borrowed(sorted[place].values()))
+    })
+}
 
+/// Writes one safetensors file: tensors by name and shape, whose values are asked for one by one in
+/// this order.
+pub(crate) fn write_file<'a>(
+    path: &Path,
+    tensors: &[(&str, &[usize])],
+    element_type: ElementType,
+    values: &mut dyn FnMut(usize) -> Result<Cow<'a, [f32]>, WeightsError>,
+) -> Result<(), WeightsError> {
     // Hugging Face's loader wants the framework that wrote the file; "pt" means row-major tensors.
     let mut header = String::from(r#"{"__metadata__":{"format":"pt"}"#);
     let mut position = 0;
-    for tensor in &sorted {
-        let found = tensor.values.len();
-        if tensor.shape.iter().product::<usize>() != found {
-            let (tensor, shape) = (tensor.name.to_string(), tensor.shape.clone());
-            return Err(WeightsError::ValueCount { tensor, shape, found });
-        }
-        let name = serde_json::Value::from(tensor.name.as_ref());
-        let (shape, end) = (&tensor.shape, position + 4 * found);
+    for (name, shape) in tensors {
+        let name = serde_json::Value::from(*name).to_string();
+        let end = position + element_type.size() * shape.iter().product::<usize>();
         let (shape, offsets) = (format!("{shape:?}"), format!("{:?}", [position, end]));
-        header.extend([",", &name.to_string(), r#":{"dtype":"F32","shape":"#, &shape]);
+        header.extend([",", &name, r#":{"dtype":""#, element_type.name(), r#"","shape":"#, &shape]);
         header.extend([r#","data_offsets":"#, &offsets, "}"]);
         position = end;
     }
@@ -90,14 +103,40 @@ pub fn write_safetensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(),
         header.push(' ');
     }
 
-    write_atomically(path, |file| {
+    // A tensor that cannot be given is no failure of the file's.
+    let mut refused = None;
+    let written = write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        for tensor in sorted {
-            for value in &*tensor.values {
-                file.write_all(&value.to_le_bytes())?;
+        for (place, (name, shape)) in tensors.iter().enumerate() {
+            let given = values(place).and_then(|given| match given.len() {
+                found if found == shape.iter().product::<usize>() => Ok(given),
+                found => {
+                    let (tensor, shape) = ((*name).to_owned(), shape.to_vec());
+                    Err(WeightsError::ValueCount { tensor, shape, found })
+                }
+            });
+            match given {
+                Ok(given) => encode(&given, element_type, file)?,
+                Err(error) => {
+                    refused = Some(error);
+                    return Err(std::io::Error::other("a tensor cannot be written"));
+                }
             }
         }
         Ok(())
-    })
+    });
+    refused.map_or(written, Err)
+}
+
+/// Rounds to the nearest number of the type, to the even one of two that are as near.
+fn encode(values: &[f32], element_type: ElementType, out: &mut dyn Write) -> std::io::Result<()> {
+    for value in values {
+        match element_type {
+            ElementType::F32 => out.write_all(&value.to_le_bytes())?,
+            ElementType::F16 => out.write_all(&half::f16::from_f32(*value).to_le_bytes())?,
+            ElementType::BF16 => out.write_all(&half::bf16::from_f32(*value).to_le_bytes())?,
+        }
+    }
+    Ok(())
 }

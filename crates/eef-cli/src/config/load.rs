@@ -246,6 +246,13 @@ fn check_plan(plan: &PlanConfig) -> Result<(), LoadError> {
     let (share, speed) = (plan.positive_share, plan.gigaflops);
     within("plan.gigaflops", speed, speed > 0.0, "a positive number")?;
     within("plan.positive_share", share, (0.0..=1.0).contains(&share), "0 to 1")?;
+    if !plan.model_preset.is_empty() && !eef_llama::PRESETS.contains(&plan.model_preset.as_str()) {
+        return Err(LoadError::Value {
+            key: "plan.model_preset",
+            found: plan.model_preset.clone(),
+            expected: eef_llama::PRESETS.join(", "),
+        });
+    }
     let sizes = [
         ("plan.actions_per_episode", plan.actions_per_episode),
         ("plan.prompt_tokens", plan.prompt_tokens),

@@ -32,6 +32,8 @@ pub(super) struct Inputs {
     /// Teachers that are asked when the run begins.
     pub(super) teachers: Vec<String>,
     pub(super) model: Option<(LlamaConfig, Encoder)>,
+    /// The shape that is reckoned with where there is no model.
+    preset: Option<LlamaConfig>,
     pub(super) missing: Vec<Missing>,
 }
 
@@ -57,7 +59,15 @@ impl Inputs {
         inputs.read_experts(config)?;
         let (base, how) = (&config.model.base, &plan.model_source);
         inputs.model = inputs.open("base model", base, how, wiring::open_model)?;
+        if !plan.model_preset.is_empty() {
+            inputs.preset = Some(LlamaConfig::preset(&plan.model_preset)?);
+        }
         Ok(inputs)
+    }
+
+    /// The model's shape, or that of the preset.
+    pub(super) fn shape(&self) -> Option<&LlamaConfig> {
+        self.model.as_ref().map(|(shape, _)| shape).or(self.preset.as_ref())
     }
 
     fn read_experts(&mut self, config: &Config) -> anyhow::Result<()> {

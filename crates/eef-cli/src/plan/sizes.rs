@@ -82,9 +82,10 @@ impl Sizes {
             }
             _ => sizes.assume_tokens(config),
         }
-        sizes.n_parameters = match &inputs.model {
-            Some((shape, _)) => shape.n_parameters() as f64,
-            None => sizes.assume("n_parameters", config.plan.n_parameters),
+        sizes.n_parameters = match (inputs.shape(), &inputs.model) {
+            (Some(shape), Some(_)) => shape.n_parameters() as f64,
+            (Some(shape), None) => sizes.assume("n_parameters", shape.n_parameters() as f64),
+            (None, _) => sizes.assume("n_parameters", config.plan.n_parameters),
         };
         sizes.assume("gigaflops", config.plan.gigaflops);
         let per_parameter = config.plan.bytes_per_trained_parameter;

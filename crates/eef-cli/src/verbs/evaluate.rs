@@ -70,7 +70,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut table = results::evaluation(&name, &evaluation);
     if let Some(leak) = wiring::leak(&environment).filter(|_| split == Split::Test) {
-        table.push_str(&format!("{leak}\n"));
+        table.extend([leak.as_str(), "\n"]);
     }
     if let Some(out) = &arguments.out {
         output_file::export(&store, out)?;

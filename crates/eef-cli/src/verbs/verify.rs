@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
-use clap::{Args, Subcommand};
+use anyhow::{bail, ensure};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -12,44 +12,42 @@ use crate::output;
 /// What to compare.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    #[command(subcommand)]
+    /// What has recordings
     what: What,
+    /// For webshop: folder with the raw files that the recordings were made with
+    #[arg(long, value_name = "DIR", required_if_eq("what", "webshop"), conflicts_with = "model")]
+    data: Option<PathBuf>,
+    /// For llama: model directory
+    #[arg(long, value_name = "DIR", required_if_eq("what", "llama"))]
+    model: Option<PathBuf>,
+    /// Folder with the recordings; those of them that are there are compared
+    #[arg(long, value_name = "DIR")]
+    reference: PathBuf,
 }
 
-#[derive(Subcommand, Debug)]
+/// What has recordings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
     /// WebShop as AgentLite, AgentBoard and its own text modes show it
-    Webshop {
-        /// Folder with the raw files that the recordings were made with
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
-        /// Folder with the recordings; those of them that are there are compared
-        #[arg(long, value_name = "DIR")]
-        reference: PathBuf,
-    },
-    /// A model's tokens, logits, greedy continuations and gradients beside transformers' own
-    Llama {
-        /// Model directory
-        #[arg(long, value_name = "DIR")]
-        model: PathBuf,
-        /// Folder with the recordings; those of them that are there are compared
-        #[arg(long, value_name = "DIR")]
-        reference: PathBuf,
-    },
+    Webshop,
+    /// A model's tokens, logits, greedy continuations and gradients beside those of transformers
+    Llama,
 }
 
 /// Compares.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    match &arguments.what {
-        What::Webshop { data, reference } => {
+    let reference = &arguments.reference;
+    match (arguments.what, &arguments.data, &arguments.model) {
+        (What::Webshop, Some(data), _) => {
             let checks = eef_webshop::verify::verify(data, reference)?;
             report(&checks, |check| (check.cases, check.mismatches))
         }
-        What::Llama { model, reference } => {
+        (What::Llama, _, Some(model)) => {
             let device = context.global.device.as_deref().unwrap_or("cpu");
             let checks = eef_agent::verify::verify(model, reference, device)?;
             report(&checks, |check| (check.cases, check.mismatches))
         }
+        _ => bail!("webshop is compared with --data, llama with --model"),
     }
 }
 

@@ -189,6 +189,16 @@ impl LlamaConfig {
         window.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < self.max_position_embeddings)
     }
 
+    /// The tokens that end a text.
+    pub fn eos_token_ids(&self) -> Vec<u32> {
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        match self.other.get("eos_token_id") {
+            Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+            Some(value) => id(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
     /// The token that fills rows up in other programs. Its embedding gets no gradient as an input.
     pub fn pad_token_id(&self) -> Option<u32> {
         let id = self.other.get("pad_token_id").and_then(Value::as_u64);

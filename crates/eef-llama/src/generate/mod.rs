@@ -2,9 +2,10 @@
 //! alike; sequences leave it when they finish and waiting ones take their place.
 
 mod attend;
-mod cache;
+mod pool;
 mod request;
 mod sample;
+mod tree;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,24 +15,30 @@ use burn::tensor::{Int, Tensor, TensorData};
 pub use request::{Completion, Finish, GeneratorConfig, Request};
 
 use crate::LlamaError;
-use crate::generate::attend::attend;
-use crate::generate::cache::SequenceCache;
-use crate::generate::sample::{Choice, SMALLEST_TEMPERATURE, sample};
+use crate::generate::attend::{Row, attend};
+use crate::generate::pool::Pool;
+use crate::generate::sample::{Choice, sample};
+use crate::generate::tree::{BlockTree, Found, Held, Partial, n_common};
 use crate::model::{Llama, heads};
+use crate::ops::simd::LANES;
 use crate::ops::{Direction, rms_norm};
 
-/// Shared tokens below which a prefix is computed again instead of waited for and copied.
+/// Shared tokens below which a prefix is computed again instead of waited for.
 const SHORTEST_SHARED_PREFIX: usize = 8;
 
 /// Continues many sequences at once with one model.
 ///
-/// Sequences stay open between turns and keep their keys and values, so that a turn computes its
-/// own tokens only; [`Generator::close`] frees them. A new sequence copies the keys and values of
-/// the longest prefix that it shares with an open one.
+/// Sequences stay open between turns. Keys and values lie in blocks of 16 positions under a tree
+/// of token prefixes: whoever begins with the same tokens reads the same blocks, nothing is copied
+/// but the beginning of one block where they part, and a turn computes its own tokens only. What no
+/// request is using, of closed sequences too, stays until
+/// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes) are full and then goes, least recently
+/// used first; where it is needed again it is computed again.
 ///
-/// The same model, configuration and order of calls give the same tokens. Another order or batch
-/// size may round differently, and so choose differently where two tokens are all but equally
-/// likely; a generator with no open sequence behaves like a new one.
+/// The same model, configuration and order of calls since it was made or [cleared](Self::clear)
+/// give the same bytes. Another order, batch size or budget may round differently, as matrix
+/// products do for another number of rows, and so choose differently where two tokens are all but
+/// equally likely.
 ///
 /// Keys and values lie in the host's memory: on a GPU every layer of every step makes a round
 /// trip.
@@ -40,17 +47,12 @@ pub struct Generator {
     model: Llama,
     config: GeneratorConfig,
     context_length: usize,
-    sequences: BTreeMap<u64, Sequence>,
+    /// All tokens of each open sequence; the last ones may not be in the cache.
+    sequences: BTreeMap<u64, Vec<u32>>,
+    cache: BlockTree,
     waiting: VecDeque<Request>,
     running: Vec<Running>,
     n_computed: u64,
-}
-
-#[derive(Debug)]
-struct Sequence {
-    /// All tokens; the last ones may not be in the cache yet.
-    tokens: Vec<u32>,
-    cache: SequenceCache,
 }
 
 /// A request that generates.
@@ -59,6 +61,21 @@ struct Running {
     request: Request,
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
+    held: Held,
+    /// Blocks that it needs if it generates all it may.
+    most_blocks: usize,
+    start: Start,
+}
+
+/// What a request has of its sequence's earlier tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// Its sequence is new: it looks for others' prefixes until its first row is computed.
+    New,
+    /// Its sequence pauses since an earlier turn.
+    Resumed,
+    /// It has looked.
+    Known,
 }
 
 /// Rows of one sequence within a step.
@@ -98,7 +115,17 @@ impl Generator {
                 return Err(LlamaError::ConfigValue { field, found, expected });
             }
         }
+        let cache =
+            BlockTree::new(model.layers.len(), heads(model.config()), config.max_cache_bytes);
+        if cache.max_blocks() == 0 {
+            return Err(LlamaError::ConfigValue {
+                field: "max_cache_bytes",
+                found: config.max_cache_bytes.to_string(),
+                expected: format!("at least one block's {}", cache.pool.block_bytes()),
+            });
+        }
         Ok(Self {
+            cache,
             // Weights without gradients, whatever device they were loaded for.
             model: model.valid(),
             config,
@@ -127,24 +154,24 @@ impl Generator {
         if self.is_busy(sequence) {
             return fail("it is still generating: wait for its completion".to_owned());
         }
-        if request.max_new_tokens == 0 {
-            return fail("max_new_tokens is 0, expected at least 1".to_owned());
+        if let Some(fault) = request.fault() {
+            return fail(fault);
         }
-        let temperature = request.temperature;
-        let is_usable = temperature >= SMALLEST_TEMPERATURE && temperature.is_finite();
-        if !is_usable && temperature != 0.0 {
-            return fail(format!(
-                "temperature is {temperature:e}, expected a finite number of at least \
-                 {SMALLEST_TEMPERATURE:e}, or 0 for the likeliest token"
-            ));
-        }
-        if !(request.top_p > 0.0 && request.top_p <= 1.0) {
-            return fail(format!("top_p is {}, expected above 0, at most 1", request.top_p));
-        }
-        let open = self.sequences.get(&sequence);
-        let has_next = open.is_some_and(|open| open.tokens.len() > open.cache.n_positions());
-        if request.tokens.is_empty() && !has_next {
+        let n_open = self.sequences.get(&sequence).map_or(0, Vec::len);
+        if request.tokens.is_empty() && n_open == 0 {
             return fail("it has no tokens to continue from".to_owned());
+        }
+        let (n_blocks, most) = (self.most_blocks(&request), self.cache.max_blocks());
+        if n_blocks > most {
+            let block = self.cache.pool.block_bytes();
+            return fail(format!(
+                "its {n_open} + {} tokens and max_new_tokens, {}, may need {} bytes of keys and \
+                 values, expected at most max_cache_bytes, {}: raise it, or ask for fewer tokens",
+                request.tokens.len(),
+                request.max_new_tokens,
+                n_blocks * block,
+                self.config.max_cache_bytes,
+            ));
         }
         self.model.check(&request.tokens)?;
         self.waiting.push_back(request);
@@ -170,16 +197,33 @@ impl Generator {
         }
     }
 
-    /// Forgets a sequence: its cache, and its request if it has one.
+    /// Forgets a sequence, and its request if it has one. Its keys and values stay as long as there
+    /// is room, for others that begin alike.
     pub fn close(&mut self, sequence: u64) {
-        self.sequences.remove(&sequence);
         self.waiting.retain(|request| request.sequence != sequence);
-        self.running.retain(|running| running.request.sequence != sequence);
+        let tokens = self.sequences.remove(&sequence).unwrap_or_default();
+        for ended in self.running.extract_if(.., |running| running.request.sequence == sequence) {
+            self.cache.pause(&ended.held, &tokens);
+        }
+    }
+
+    /// Forgets all sequences, requests, keys and values: from now on it behaves like a new one.
+    pub fn clear(&mut self) {
+        self.sequences.clear();
+        self.waiting.clear();
+        self.running.clear();
+        self.cache.clear();
     }
 
     /// All tokens of an open sequence, prompts and answers.
     pub fn tokens(&self, sequence: u64) -> Option<&[u32]> {
-        self.sequences.get(&sequence).map(|open| open.tokens.as_slice())
+        self.sequences.get(&sequence).map(Vec::as_slice)
+    }
+
+    /// Bytes allocated for keys and values; never more than
+    /// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes).
+    pub fn n_cache_bytes(&self) -> usize {
+        self.cache.pool.n_allocated() * self.cache.pool.block_bytes()
     }
 
     /// Tokens that went through the model since the generator was made. What it took from a shared
@@ -193,31 +237,54 @@ impl Generator {
             || self.running.iter().any(|running| running.request.sequence == sequence)
     }
 
-    /// Lets waiting requests in while there is room.
+    /// Lets waiting requests in, in their order, while there is room for them and their keys and
+    /// values.
     fn admit(&mut self, completions: &mut Vec<Completion>) {
         while self.running.len() < self.config.max_sequences {
-            let Some(mut request) = self.waiting.pop_front() else { return };
-            let n_layers = self.model.layers.len();
-            let open = self.sequences.entry(request.sequence).or_insert_with(|| Sequence {
-                tokens: Vec::new(),
-                cache: SequenceCache::new(n_layers),
-            });
-            if open.tokens.len() + request.tokens.len() >= self.context_length {
-                if open.tokens.is_empty() {
-                    self.sequences.remove(&request.sequence);
-                }
+            let Some(request) = self.waiting.front() else { return };
+            let sequence = request.sequence;
+            let earlier = self.sequences.get(&sequence).map_or(&[][..], Vec::as_slice);
+            let tokens = [earlier, &request.tokens].concat();
+            if tokens.len() >= self.context_length {
+                self.waiting.pop_front();
                 completions.push(Completion {
-                    sequence: request.sequence,
+                    sequence,
                     tokens: Vec::new(),
                     log_probabilities: Vec::new(),
                     finish: Finish::ContextFull,
                 });
                 continue;
             }
-            open.tokens.append(&mut request.tokens);
+            let most_blocks = self.most_blocks(request);
+            let found = self.cache.find(readable(&tokens));
+            let promised: usize =
+                self.running.iter().map(|other| other.most_blocks - other.held.blocks.len()).sum();
+            let needed = self.cache.n_unheld(&found.path) + most_blocks - found.path.len();
+            if self.cache.n_pinned() + promised + needed > self.cache.max_blocks() {
+                return;
+            }
+            let start = if earlier.is_empty() { Start::New } else { Start::Resumed };
+            let Some(request) = self.waiting.pop_front() else { return };
+            let mut held = Held::default();
+            self.cache.hold(&mut held, &found.path);
+            self.sequences.insert(sequence, tokens);
             let (tokens, log_probabilities) = (Vec::new(), Vec::new());
-            self.running.push(Running { request, tokens, log_probabilities });
+            self.running.push(Running {
+                request,
+                tokens,
+                log_probabilities,
+                held,
+                most_blocks,
+                start,
+            });
         }
+    }
+
+    /// Blocks of a request's sequence if it generates all it may.
+    fn most_blocks(&self, request: &Request) -> usize {
+        let n_open = self.sequences.get(&request.sequence).map_or(0, Vec::len);
+        let n = (n_open + request.tokens.len()).saturating_add(request.max_new_tokens);
+        n.min(self.context_length).div_ceil(LANES)
     }
 
     /// Which rows the next step computes: one of each sequence that generates, and prompts up to
@@ -230,55 +297,51 @@ impl Generator {
             if self.waits_for_prefix(running, sequence) {
                 continue;
             }
-            let Some(open) = self.sequences.get(&sequence) else { continue };
-            let position = open.cache.n_positions();
-            let n_missing = open.tokens.len() - position;
+            let Some(tokens) = self.sequences.get(&sequence) else { continue };
+            let held = &mut self.running[running].held;
+            let position = held.n_positions;
+            let n_missing = tokens.len() - position;
             let n_rows = if n_missing == 1 { 1 } else { n_missing.min(prefill_left) };
             if n_missing > 1 {
                 prefill_left -= n_rows;
             }
             if n_rows > 0 {
                 let complete = n_rows == n_missing;
+                self.cache.extend(held, n_rows);
                 chunks.push(Chunk { running, sequence, position, n_rows, complete });
             }
         }
         chunks
     }
 
-    /// Takes over the longest prefix that a new sequence shares with another; true where a
-    /// sequence before it in the batch is still computing more of that prefix than is there.
+    /// Takes over the longest prefix that a request shares with what is there; true where one
+    /// before it in the batch is still computing more of that prefix.
     fn waits_for_prefix(&mut self, running: usize, sequence: u64) -> bool {
-        let Some(own) = self.sequences.get(&sequence) else { return false };
-        if own.cache.n_positions() > 0 {
+        let start = self.running[running].start;
+        if start == Start::Known {
             return false;
         }
-        // The last token is always computed here: the next one is chosen from its row.
-        let most = own.tokens.len() - 1;
-        let shared = |other: &Sequence| {
-            let pairs = own.tokens[..most].iter().zip(&other.tokens);
-            pairs.take_while(|(a, b)| a == b).count()
-        };
-        let mut best = (0, None);
-        for (name, other) in self.sequences.iter().filter(|(name, _)| **name != sequence) {
-            let ready = shared(other).min(other.cache.n_positions());
-            if ready > best.0 {
-                best = (ready, Some(name));
+        let Some(tokens) = self.sequences.get(&sequence) else { return false };
+        let tokens = readable(tokens);
+        let mut found = self.cache.find(tokens);
+        let mut coming = 0;
+        for (index, other) in self.running.iter().enumerate().filter(|(i, _)| *i != running) {
+            let Some(others) = self.sequences.get(&other.request.sequence) else { continue };
+            let n_shared = n_common(others, tokens);
+            if index < running {
+                coming = coming.max(n_shared);
             }
+            use_unfinished_block(&mut found, &other.held, n_shared);
         }
-        let earlier = self.running[..running].iter();
-        let earlier = earlier.filter_map(|other| self.sequences.get(&other.request.sequence));
-        let coming = earlier.map(shared).max().unwrap_or(0);
-        if coming >= best.0 + SHORTEST_SHARED_PREFIX {
+        let held = &mut self.running[running].held;
+        self.cache.hold(held, &found.path);
+        if coming >= found.n_positions() + SHORTEST_SHARED_PREFIX {
             return true;
         }
-        if best.0 >= SHORTEST_SHARED_PREFIX {
-            let heads = heads(self.model.config());
-            let donor = best.1.and_then(|name| self.sequences.get(name));
-            let cache = donor.map(|donor| donor.cache.prefix(best.0, heads));
-            if let (Some(own), Some(cache)) = (self.sequences.get_mut(&sequence), cache) {
-                own.cache = cache;
-            }
+        if let Some(partial) = found.partial {
+            self.cache.begin_with(held, partial, start == Start::Resumed);
         }
+        self.running[running].start = Start::Known;
         false
     }
 
@@ -287,9 +350,8 @@ impl Generator {
     fn compute(&mut self, chunks: &[Chunk]) -> Vec<f32> {
         let (mut tokens, mut last_rows) = (Vec::new(), Vec::new());
         for chunk in chunks {
-            if let Some(open) = self.sequences.get(&chunk.sequence) {
-                let positions = chunk.position..chunk.position + chunk.n_rows;
-                tokens.extend_from_slice(&open.tokens[positions]);
+            if let Some(all) = self.sequences.get(&chunk.sequence) {
+                tokens.extend_from_slice(&all[chunk.position..chunk.position + chunk.n_rows]);
             }
             if chunk.complete {
                 last_rows.push(tokens.len() as i32 - 1);
@@ -299,14 +361,14 @@ impl Generator {
         let model = &self.model;
         let mut x = model.embed(&tokens);
         for (index, layer) in model.layers.iter().enumerate() {
-            let sequences = &mut self.sequences;
+            let (cache, running) = (&mut self.cache, &self.running);
             x = layer.forward_with(x, model.config(), |qkv, _| {
-                attend_chunks(model, sequences, chunks, index, qkv)
+                attend_chunks(model, &mut cache.pool, running, chunks, index, qkv)
             });
         }
         for chunk in chunks {
-            if let Some(open) = self.sequences.get_mut(&chunk.sequence) {
-                open.cache.advance(chunk.n_rows);
+            if let Some(all) = self.sequences.get(&chunk.sequence) {
+                self.cache.advance(&mut self.running[chunk.running].held, chunk.n_rows, all);
             }
         }
         if last_rows.is_empty() {
@@ -330,6 +392,8 @@ impl Generator {
             let choice = Choice {
                 temperature: running.request.temperature,
                 top_p: running.request.top_p,
+                top_k: running.request.top_k,
+                min_p: running.request.min_p,
                 seed: running.request.seed,
                 index: running.tokens.len(),
             };
@@ -337,7 +401,7 @@ impl Generator {
             running.tokens.push(token);
             running.log_probabilities.push(log_probability);
             if let Some(open) = self.sequences.get_mut(&chunk.sequence) {
-                open.tokens.push(token);
+                open.push(token);
             }
         }
     }
@@ -346,12 +410,14 @@ impl Generator {
     fn finish(&mut self, completions: &mut Vec<Completion>) {
         let (sequences, config) = (&self.sequences, &self.config);
         let ended = self.running.extract_if(.., |running| {
-            let length = sequences.get(&running.request.sequence).map_or(0, |s| s.tokens.len());
+            let length = sequences.get(&running.request.sequence).map_or(0, Vec::len);
             finish_of(running, length, self.context_length, &config.stop_tokens).is_some()
         });
         for running in ended {
             let sequence = running.request.sequence;
-            let length = sequences.get(&sequence).map_or(0, |open| open.tokens.len());
+            let tokens = sequences.get(&sequence).map_or(&[][..], Vec::as_slice);
+            self.cache.pause(&running.held, tokens);
+            let length = tokens.len();
             let finish = finish_of(&running, length, self.context_length, &config.stop_tokens);
             completions.push(Completion {
                 sequence,
@@ -371,7 +437,8 @@ fn finish_of(
     stop_tokens: &[u32],
 ) -> Option<Finish> {
     let last = running.tokens.last()?;
-    if stop_tokens.contains(last) {
+    let ends_so = |stop: &Vec<u32>| running.tokens.ends_with(stop);
+    if stop_tokens.contains(last) || running.request.stop_sequences.iter().any(ends_so) {
         Some(Finish::Stop)
     } else if running.tokens.len() >= running.request.max_new_tokens {
         Some(Finish::Length)
@@ -382,33 +449,52 @@ fn finish_of(
     }
 }
 
-/// Attention of one layer: each chunk's keys and values join its sequence's cache, and each row
+/// The tokens whose keys and values may be taken from elsewhere: the last one is always computed,
+/// because the next one is chosen from its row.
+fn readable(tokens: &[u32]) -> &[u32] {
+    tokens.split_last().map_or(&[], |(_, rest)| rest)
+}
+
+/// Prefers the block that another sequence is filling where more of it fits.
+fn use_unfinished_block(found: &mut Found, other: &Held, n_shared: usize) {
+    let n_full = found.path.len();
+    let is_next = other.n_shared == n_full && other.blocks[..n_full] == found.path;
+    let n_fitting = n_shared.min(other.n_positions).saturating_sub(n_full * LANES);
+    if is_next
+        && n_fitting > found.partial.map_or(0, |partial| partial.n_positions)
+        && let Some(block) = other.blocks.get(n_full)
+    {
+        found.partial = Some(Partial { block: *block, n_positions: n_fitting });
+    }
+}
+
+/// Attention of one layer: each chunk's keys and values join its sequence's blocks, and each row
 /// attends to its own sequence.
 fn attend_chunks(
     model: &Llama,
-    sequences: &mut BTreeMap<u64, Sequence>,
+    pool: &mut Pool,
+    running: &[Running],
     chunks: &[Chunk],
     layer: usize,
     qkv: Tensor<2>,
 ) -> Tensor<2> {
-    let (heads, window) = (heads(model.config()), model.config().sliding_window());
+    let heads = heads(model.config());
     let (device, n) = (qkv.device(), qkv.dims()[0]);
-    let mut rows = host_values(qkv);
-    let mut output = vec![0.0; n * heads.n_query * heads.dim];
-    let (mut rest, mut rest_output) = (rows.as_mut_slice(), output.as_mut_slice());
+    let mut projections = host_values(qkv);
+    let mut rest = projections.as_mut_slice();
+    let mut rows = Vec::with_capacity(n);
     for chunk in chunks {
-        let (rows, behind) = rest.split_at_mut(chunk.n_rows * heads.qkv_width());
-        let width = chunk.n_rows * heads.n_query * heads.dim;
-        let (output, behind_output) = rest_output.split_at_mut(width);
-        (rest, rest_output) = (behind, behind_output);
+        let (own, behind) = rest.split_at_mut(chunk.n_rows * heads.qkv_width());
+        rest = behind;
         let positions = chunk.position..chunk.position + chunk.n_rows;
-        model.shape.rotary.apply(rows, heads, positions, Direction::Forward);
-        if let Some(open) = sequences.get_mut(&chunk.sequence) {
-            let cache = open.cache.layer(layer);
-            cache.append(rows, heads, chunk.position);
-            attend(rows, cache, heads, window, chunk.position, output);
-        }
+        let blocks = &running[chunk.running].held.blocks;
+        model.shape.rotary.apply(own, heads, positions.clone(), Direction::Forward);
+        pool.write(blocks, layer, chunk.position, own, heads);
+        rows.extend(positions.map(|position| Row { blocks, position }));
     }
+    let mut output = vec![0.0; n * heads.n_query * heads.dim];
+    let window = model.config().sliding_window();
+    attend(&rows, &projections, pool, layer, heads, window, &mut output);
     Tensor::from_data(TensorData::new(output, [n, heads.n_query * heads.dim]), &device)
 }
 

@@ -1,3 +1,5 @@
+use crate::generate::sample::SMALLEST_TEMPERATURE;
+
 /// What a generator may hold and when it stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratorConfig {
@@ -11,6 +13,9 @@ pub struct GeneratorConfig {
     /// Most prompt tokens computed in one step beside the sequences that generate. It bounds
     /// memory, and how long a long prompt holds up the others.
     pub prefill_tokens: usize,
+    /// Most memory for keys and values, in bytes; it is taken as it is needed. Requests wait until
+    /// their longest possible answer fits, and what only might be used again is evicted first.
+    pub max_cache_bytes: usize,
 }
 
 impl Default for GeneratorConfig {
@@ -20,6 +25,7 @@ impl Default for GeneratorConfig {
             context_length: None,
             stop_tokens: Vec::new(),
             prefill_tokens: 512,
+            max_cache_bytes: 2 << 30,
         }
     }
 }
@@ -38,15 +44,63 @@ pub struct Request {
     pub temperature: f32,
     /// Samples from the likeliest tokens that together have at least this probability; 1 for all.
     pub top_p: f32,
+    /// Samples from this many of the likeliest tokens; none for all. Where some are equally likely,
+    /// those with the lower ids count.
+    pub top_k: Option<usize>,
+    /// Samples from tokens at least this share as likely as the likeliest; 0 for all.
+    ///
+    /// The order is that of Hugging Face's transformers: temperature, `top_k`, `top_p` among what
+    /// is left, `min_p`.
+    pub min_p: f32,
     /// Seeds the sampling: token `t` of an answer depends on `(seed, t)` and the logits only, not
     /// on what else is generated at the time.
     pub seed: u64,
+    /// Runs of generated tokens that end the answer, beside
+    /// [`stop_tokens`](GeneratorConfig::stop_tokens). They are part of it.
+    pub stop_sequences: Vec<Vec<u32>>,
 }
 
 impl Request {
+    /// What is wrong with its numbers, if anything.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.max_new_tokens == 0 {
+            return Some("max_new_tokens is 0, expected at least 1".to_owned());
+        }
+        let temperature = self.temperature;
+        let is_usable = temperature >= SMALLEST_TEMPERATURE && temperature.is_finite();
+        if !is_usable && temperature != 0.0 {
+            return Some(format!(
+                "temperature is {temperature:e}, expected a finite number of at least \
+                 {SMALLEST_TEMPERATURE:e}, or 0 for the likeliest token"
+            ));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Some(format!("top_p is {}, expected above 0, at most 1", self.top_p));
+        }
+        if self.top_k == Some(0) {
+            return Some("top_k is 0, expected at least 1, or none for all tokens".to_owned());
+        }
+        if !(0.0..=1.0).contains(&self.min_p) {
+            return Some(format!("min_p is {}, expected between 0 and 1", self.min_p));
+        }
+        let is_empty = |stop: &Vec<u32>| stop.is_empty();
+        let empty = self.stop_sequences.iter().position(is_empty)?;
+        Some(format!("stop_sequences[{empty}] is empty, expected at least one token"))
+    }
+
     /// A request that always takes the likeliest token.
     pub fn greedy(sequence: u64, tokens: Vec<u32>, max_new_tokens: usize) -> Self {
-        Self { sequence, tokens, max_new_tokens, temperature: 0.0, top_p: 1.0, seed: 0 }
+        Self {
+            sequence,
+            tokens,
+            max_new_tokens,
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: None,
+            min_p: 0.0,
+            seed: 0,
+            stop_sequences: Vec::new(),
+        }
     }
 }
 
@@ -55,7 +109,7 @@ impl Request {
 pub struct Completion {
     /// The sequence of the request.
     pub sequence: u64,
-    /// What was generated, with the stop token if there was one.
+    /// What was generated, with the stop token or sequence if there was one.
     pub tokens: Vec<u32>,
     /// The model's log-probability of each token, at temperature 1 and over all tokens.
     pub log_probabilities: Vec<f32>,
@@ -66,7 +120,7 @@ pub struct Completion {
 /// Why a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// A stop token was generated.
+    /// A stop token or stop sequence was generated.
     Stop,
     /// As many tokens as were asked for.
     Length,

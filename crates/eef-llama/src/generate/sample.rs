@@ -10,6 +10,8 @@ pub(crate) const SMALLEST_TEMPERATURE: f32 = 1e-6;
 pub(crate) struct Choice {
     pub(crate) temperature: f32,
     pub(crate) top_p: f32,
+    pub(crate) top_k: Option<usize>,
+    pub(crate) min_p: f32,
     pub(crate) seed: u64,
     /// Which token of the answer this is.
     pub(crate) index: usize,
@@ -25,8 +27,8 @@ pub(crate) fn sample(logits: &[f32], choice: Choice) -> (u32, f32) {
         let mut weights = logits.to_vec();
         scaled_exponentials(&mut weights, 1.0 / choice.temperature);
         let draw = Draws::new(choice.seed, choice.index as u64).uniform();
-        if choice.top_p < 1.0 {
-            draw_from_likeliest(&weights, f64::from(choice.top_p), draw)
+        if choice.top_p < 1.0 || choice.top_k.is_some() || choice.min_p > 0.0 {
+            draw_from_likeliest(&weights, choice, draw)
         } else {
             draw_from(weights.iter().copied().enumerate(), draw)
         }
@@ -58,16 +60,27 @@ fn draw_from(weights: impl Iterator<Item = (usize, f32)> + Clone, draw: f64) -> 
     last
 }
 
-fn draw_from_likeliest(weights: &[f32], top_p: f64, draw: f64) -> usize {
-    let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+/// Draws from what `top_k`, then `top_p`, then `min_p` leave; each leaves the likeliest at least.
+fn draw_from_likeliest(weights: &[f32], choice: Choice, draw: f64) -> usize {
     let mut order: Vec<usize> = (0..weights.len()).collect();
-    order.sort_unstable_by(|a, b| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b)));
-    let mut covered = 0.0;
-    let reached = order.iter().position(|token| {
-        covered += f64::from(weights[*token]);
-        covered >= top_p * total
-    });
-    order.truncate(reached.map_or(order.len(), |at| at + 1));
+    let likelier = |a: &usize, b: &usize| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b));
+    if let Some(k) = choice.top_k.filter(|k| *k < order.len()) {
+        // Sorting what is dropped at once would be most of the work.
+        order.select_nth_unstable_by(k, likelier);
+        order.truncate(k);
+    }
+    order.sort_unstable_by(likelier);
+    if choice.top_p < 1.0 {
+        let total: f64 = order.iter().map(|token| f64::from(weights[*token])).sum();
+        let mut covered = 0.0;
+        let reached = order.iter().position(|token| {
+            covered += f64::from(weights[*token]);
+            covered >= f64::from(choice.top_p) * total
+        });
+        order.truncate(reached.map_or(order.len(), |at| at + 1));
+    }
+    let least = choice.min_p * weights[order[0]];
+    order.truncate(order.partition_point(|token| weights[*token] >= least).max(1));
     draw_from(order.iter().map(|token| (*token, weights[*token])), draw)
 }
 
@@ -91,9 +104,11 @@ mod tests {
     use super::*;
 
     const LOGITS: [f32; 5] = [1.0, 2.0, 0.5, 2.0, -3.0];
+    const PLAIN: Choice =
+        Choice { temperature: 1.0, top_p: 1.0, top_k: None, min_p: 0.0, seed: 0, index: 0 };
 
     fn choose(temperature: f32, top_p: f32, seed: u64) -> (u32, f32) {
-        sample(&LOGITS, Choice { temperature, top_p, seed, index: 0 })
+        sample(&LOGITS, Choice { temperature, top_p, seed, ..PLAIN })
     }
 
     #[test]
@@ -125,7 +140,7 @@ mod tests {
         let logits = [-60.0, 59.0, 60.0, -1e4, 59.9];
         for seed in 0..100 {
             for top_p in [0.5, 1.0] {
-                let choice = Choice { temperature: SMALLEST_TEMPERATURE, top_p, seed, index: 0 };
+                let choice = Choice { temperature: SMALLEST_TEMPERATURE, top_p, seed, ..PLAIN };
                 let (token, log_probability) = sample(&logits, choice);
                 assert_eq!(token, 2);
                 assert!(log_probability.is_finite());
@@ -146,10 +161,28 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_and_index_draw_the_same() {
-        let at = |seed, index| {
-            sample(&[0.0; 1000], Choice { temperature: 1.0, top_p: 1.0, seed, index }).0
+    fn top_k_top_p_and_min_p_apply_in_this_order() {
+        let tokens = |top_k, top_p, min_p| {
+            let choice = |seed| Choice { top_k, top_p, min_p, seed, ..PLAIN };
+            let drawn = (0..500).map(|seed| sample(&LOGITS, choice(seed)).0);
+            drawn.collect::<std::collections::BTreeSet<u32>>()
         };
+        assert_eq!(tokens(Some(1), 1.0, 0.0), [1].into());
+        assert_eq!(tokens(Some(3), 1.0, 0.0), [0, 1, 3].into());
+        assert_eq!(tokens(Some(9), 1.0, 0.0), [0, 1, 2, 3, 4].into());
+        // 0.81 is reached by three of all tokens, but by two of the three likeliest: 0.84 of 1.
+        assert_eq!(tokens(None, 0.81, 0.0), [0, 1, 3].into());
+        assert_eq!(tokens(Some(3), 0.81, 0.0), [1, 3].into());
+        // The third is 0.37 times as likely as the first.
+        assert_eq!(tokens(None, 1.0, 0.36), [0, 1, 3].into());
+        assert_eq!(tokens(None, 1.0, 0.38), [1, 3].into());
+        assert_eq!(tokens(None, 1.0, 1.0), [1, 3].into());
+        assert_eq!(tokens(None, 0.3, 1.0), [1].into());
+    }
+
+    #[test]
+    fn the_same_seed_and_index_draw_the_same() {
+        let at = |seed, index| sample(&[0.0; 1000], Choice { seed, index, ..PLAIN }).0;
         assert_eq!(at(3, 4), at(3, 4));
         assert_ne!(at(3, 4), at(3, 5));
         assert_ne!(at(3, 4), at(4, 4));
