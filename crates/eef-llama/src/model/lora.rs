@@ -73,6 +73,163 @@ impl LoraConfig {
     /// [`LlamaError::LoraConfig`] naming the first field that cannot be.
     pub fn validate(&self) -> Result<(), LlamaError> {
         let refuse =
+            |field, found, expected| Err(LlamaError::LoraConfig { field, found, expected });
+        if self.rank == 0 {
+            return refuse("rank", "0".to_owned(), "at least 1");
+        }
+        if !(self.alpha > 0.0 && self.alpha.is_finite()) {
+            return refuse("alpha", self.alpha.to_string(), "a positive number");
+        }
+        let repeated =
+            (1..self.targets.len()).any(|i| self.targets[..i].contains(&self.targets[i]));
+        if self.targets.is_empty() || repeated {
+            let found = format!("{:?}", self.targets);
+            return refuse("targets", found, "at least one projection, each once");
+        }
+        Ok(())
+    }
+}
+
+impl LoraTarget {
+    /// Every projection: what PEFT calls `all-linear`.
+    pub const ALL: [Self; 7] =
+        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    /// The last part of the module's name in transformers, such as `q_proj`.
+    pub fn module(self) -> &'static str {
+        self.path().rsplit('.').next().unwrap_or_default()
+    }
+
+    /// The module's name within a layer.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Q => "self_attn.q_proj",
+            Self::K => "self_attn.k_proj",
+            Self::V => "self_attn.v_proj",
+            Self::O => "self_attn.o_proj",
+            Self::Gate => "mlp.gate_proj",
+            Self::Up => "mlp.up_proj",
+            Self::Down => "mlp.down_proj",
+        }
+    }
+
+    /// Inputs and outputs.
+    fn sides(self, config: &LlamaConfig) -> [usize; 2] {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let heads = heads(config);
+        let (query, key_value) = (heads.n_query * heads.dim, heads.n_key_value * heads.dim);
+        match self {
+            Self::Q => [hidden, query],
+            Self::K | Self::V => [hidden, key_value],
+            Self::O => [query, hidden],
+            Self::Gate | Self::Up => [hidden, inner],
+            Self::Down => [inner, hidden],
+        }
+    }
+
+    /// PEFT's name of `A` or `B`.
+    fn tensor_name(self, layer: usize, which: char) -> String {
+        let path = self.path();
+        format!("base_model.model.model.layers.{layer}.{path}.lora_{which}.weight")
+    }
+}
+
+/// The adapters beside one matrix, which may be several projections joined.
+#[derive(Module, Debug)]
+pub(crate) struct Adapters {
+    parts: Vec<Adapter>,
+    #[module(skip)]
+    scale: f64,
+}
+
+/// The adapter of one projection.
+#[derive(Module, Debug)]
+struct Adapter {
+    /// `[inputs, rank]`
+    a: Param<Tensor<2>>,
+    /// `[rank, outputs]`
+    b: Param<Tensor<2>>,
+    #[module(skip)]
+    target: LoraTarget,
+    /// Columns of the joint matrix before and after this projection's.
+    #[module(skip)]
+    margins: [usize; 2],
+}
+
+impl Adapters {
+    /// What the adapters add: `[n, inputs]` to `[n, outputs]` of the joint matrix.
+    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        (x.matmul(self.joint_a()) * self.scale).matmul(self.joint_b())
+    }
+
+    /// What the adapters amount to as one matrix, `[inputs, outputs]`.
+    fn dense(&self) -> Tensor<2> {
+        (self.joint_a() * self.scale).matmul(self.joint_b())
+    }
+
+    /// `[inputs, n_parts * rank]`: one product reads the rows once for all parts.
+    fn joint_a(&self) -> Tensor<2> {
+        Tensor::cat(self.parts.iter().map(|part| part.a.val()).collect(), 1)
+    }
+
+    /// `[n_parts * rank, outputs]`, zero but for each part's rows in its own columns: with ranks
+    /// this small, products with zeros cost less than joining rows of activations.
+    fn joint_b(&self) -> Tensor<2> {
+        let padded = self.parts.iter().map(|part| {
+            let b = part.b.val();
+            let ([rank, _], device) = (b.dims(), b.device());
+            let [before, after] = part.margins;
+            let mut blocks = vec![b];
+            if before > 0 {
+                blocks.insert(0, Tensor::zeros([rank, before], &device));
+            }
+            if after > 0 {
+                blocks.push(Tensor::zeros([rank, after], &device));
+            }
+            Tensor::cat(blocks, 1)
+        });
+        Tensor::cat(padded.collect(), 0)
+    }
+}
+
+impl Llama {
+    /// The model with fresh adapters beside its projections: `x·W + scale · (x·A)·B`, `A` uniform
+    /// within `±1/sqrt(inputs)` as in PEFT, `B` zero, so that nothing changes yet. All other
+    /// weights are shared with the model and frozen: they get no gradients.
+    ///
+    /// # Errors
+    ///
+    /// [`LlamaError::LoraConfig`] naming the first field that cannot be, or where the model has
+    /// adapters already.
+    pub fn with_lora(self, config: &LoraConfig) -> Result<Self, LlamaError> {
+        let shape = self.config().clone();
+        self.attach(config, |layer, target, which| {
+            let [inputs, outputs] = target.sides(&shape);
+            if which == 'B' {
+                return Ok(vec![0.0; config.rank * outputs]);
+            }
+            let item = FIRST_DRAW + (layer * LoraTarget::ALL.len()) as u64 + target as u64;
+            let mut draws = Draws::new(config.seed, item);
+            let bound = 1.0 / (inputs as f64).sqrt();
+            let n = inputs * config.rank;
+            Ok((0..n).map(|_| ((2.0 * draws.uniform() - 1.0) * bound) as f32).collect())
+        })
+    }
+
+    /// The model with the adapters of a file: `tensors` under PEFT's names and in its shapes, `A` as
+    /// `[rank, inputs]` and `B` as `[outputs, rank]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_lora`](Self::with_lora), and [`LlamaError::LoraTensor`] where a tensor is missing,
+    /// has another shape, or belongs to no target.
+    pub fn load_lora(
+        self,
+        config: &LoraConfig,
+        tensors: &[NamedTensor<'_>],
+    ) -> Result<Self, LlamaError> {
+        let shape = self.config().clone();
+        let refuse =
             |name: &str, reason| LlamaError::LoraTensor { tensor: name.to_owned(), reason };
         let mut known = std::collections::BTreeSet::new();
         let model = self.attach(config, |layer, target, which| {
@@ -178,7 +335,7 @@ fn join(
     mut values: impl FnMut(LoraTarget, char) -> Result<Vec<f32>, LlamaError>,
 ) -> Result<Option<Adapters>, LlamaError> {
     let width: usize = targets.iter().map(|target| target.sides(shape)[1]).sum();
-    let matrix = |values: Vec<f32>, sides: [usize; 2]| -> Param<Tensor<2>> {
+    let matrix = |values, sides: [usize; 2]| -> Param<Tensor<2>> {
         Param::from_data(TensorData::new(values, sides), device)
     };
     let (mut parts, mut before) = (Vec::new(), 0);
