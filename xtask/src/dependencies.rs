@@ -44,7 +44,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "eef-weights",
         ],
     ),
-    ("xtask", &["eef-chat", "eef-core", "eef-rollout", "eef-store", "eef-webshop"]),
+    ("xtask", &["eef-chat", "eef-core", "eef-rollout", "eef-store", "eef-webshop", "eef-weights"]),
 ];
 
 #[derive(Deserialize)]

@@ -171,6 +171,13 @@ pub struct TrainConfig {
     pub max_gradient_norm: f64,
     /// Optimiser steps between checkpoints, besides those of every epoch; 0 for none.
     pub checkpoint_every_steps: u64,
+    /// Rank of low-rank adapters (LoRA), which are then trained in place of the weights; 0 trains all
+    /// weights.
+    pub lora_rank: usize,
+    /// Adapters count `lora_alpha / lora_rank` times.
+    pub lora_alpha: f64,
+    /// The adapted projections: `all-linear`, or some of q, k, v, o, gate, up, down.
+    pub lora_targets: String,
 }
 
 /// How the small base model is made.
@@ -329,6 +336,9 @@ impl Default for TrainConfig {
             weight_decay: 0.01,
             max_gradient_norm: 1.0,
             checkpoint_every_steps: 200,
+            lora_rank: 0,
+            lora_alpha: 16.0,
+            lora_targets: "all-linear".to_owned(),
         }
     }
 }

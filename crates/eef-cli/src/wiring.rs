@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
 use eef_chat::PromptTemplate;
 use eef_core::{Control, Environment, Opening, Policy, Seed, Split, Trajectory, TrajectoryId};
+use eef_llama::{LoraConfig, LoraTarget};
 use eef_rollout::demonstrate;
 use eef_train::Schedule;
 use eef_webshop::teacher::ScriptedTeacher;
@@ -105,9 +106,22 @@ pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
         checkpoint_every_steps: train.checkpoint_every_steps,
         n_workers: n_workers(config),
         order: defaults.order,
-        lora: defaults.lora,
+        lora: lora(train, config.seed)?,
         seed: config.seed,
     })
+}
+
+/// Adapters, where training is to have them.
+fn lora(train: &crate::config::TrainConfig, seed: u64) -> anyhow::Result<Option<LoraConfig>> {
+    let targets = LoraTarget::parse_list(&train.lora_targets).context("train.lora_targets")?;
+    let config = LoraConfig {
+        rank: train.lora_rank,
+        alpha: train.lora_alpha,
+        targets,
+        seed,
+        ..LoraConfig::default()
+    };
+    Ok((train.lora_rank > 0).then_some(config))
 }
 
 fn schedule(name: &str) -> anyhow::Result<Schedule> {

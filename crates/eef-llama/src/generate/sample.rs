@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn top_k_top_p_and_min_p_apply_in_this_order() {
         let tokens = |top_k, top_p, min_p| {
-            let choice = |seed| Choice { top_k, top_p, min_p, seed, ..PLAIN };
+            let choice = |seed| Choice { top_p, top_k, min_p, seed, ..PLAIN };
             let drawn = (0..500).map(|seed| sample(&LOGITS, choice(seed)).0);
             drawn.collect::<std::collections::BTreeSet<u32>>()
         };

@@ -113,6 +113,29 @@ impl LoraTarget {
         }
     }
 
+    /// The projections of a list such as `q,v,down`, by their names here or in transformers;
+    /// `all-linear` is all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`LlamaError::LoraConfig`] for a name that is none.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, LlamaError> {
+        if text.trim() == "all-linear" {
+            return Ok(Self::ALL.to_vec());
+        }
+        let parse = |name: &str| {
+            let fits = |target: &Self| {
+                target.module() == name || target.module().strip_suffix("_proj") == Some(name)
+            };
+            Self::ALL.into_iter().find(fits).ok_or_else(|| LlamaError::LoraConfig {
+                field: "targets",
+                found: format!("`{name}`"),
+                expected: "all-linear, or some of q, k, v, o, gate, up, down between commas",
+            })
+        };
+        text.split(',').map(|name| parse(name.trim())).collect()
+    }
+
     /// Inputs and outputs.
     fn sides(self, config: &LlamaConfig) -> [usize; 2] {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
@@ -276,6 +299,7 @@ impl Llama {
 
     /// Adds the adapters to the weights, `W + scale · A·B`, and takes them off; all weights can then
     /// be trained. Without adapters, the model as it is.
+    #[must_use]
     pub fn merge_lora(mut self) -> Self {
         if self.lora.take().is_none() {
             return self;
@@ -352,4 +376,18 @@ fn join(
         before += outputs;
     }
     Ok((!parts.is_empty()).then(|| Adapters { parts, scale: config.scale() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_named_as_here_or_as_in_transformers() {
+        let parse = |text| LoraTarget::parse_list(text).unwrap();
+        assert_eq!(parse("all-linear"), LoraTarget::ALL);
+        assert_eq!(parse("q, v_proj,down"), [LoraTarget::Q, LoraTarget::V, LoraTarget::Down]);
+        let message = LoraTarget::parse_list("q,w").unwrap_err().to_string();
+        assert!(message.contains("`w`") && message.contains("all-linear"), "{message}");
+    }
 }
