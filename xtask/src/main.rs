@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod dependencies;
 mod fixtures;
+mod interop;
 mod outside;
 mod plot;
 mod prepare_data;
@@ -32,6 +33,8 @@ enum Command {
     PrepareData(prepare_data::PrepareDataArguments),
     /// Measure speed and memory, and print one table
     Bench(bench::BenchArguments),
+    /// Open what this program writes in transformers and peft, and compare
+    Interop(interop::InteropArguments),
     /// Draw the picture of a comparison
     Plot(plot::PlotArguments),
     /// Make the embedded shop, its teachers' trajectories and its tokenizer again
@@ -67,6 +70,7 @@ fn run() -> anyhow::Result<()> {
         Command::Check(arguments) => check::run(&arguments),
         Command::PrepareData(arguments) => prepare_data::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Interop(arguments) => interop::run(&arguments),
         Command::Plot(arguments) => plot::run(&arguments),
         Command::Fixtures(arguments) => fixtures::run(&arguments),
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use eef_chat::PromptTemplate;
-use eef_llama::LlamaConfig;
+use eef_llama::{GeneratorConfig, LlamaConfig};
 use eef_train::TrainConfig;
 
 use crate::{AgentError, model};
@@ -18,11 +18,15 @@ pub struct GenerationOptions {
     /// Most tokens in a conversation; `None` means as many as the model has positions for, and
     /// more than those is an error. The same limit holds for training examples.
     pub context_length: Option<usize>,
+    /// Most bytes of keys and values that a policy keeps; conversations wait for each other where
+    /// they do not fit together.
+    pub max_cache_bytes: usize,
 }
 
 impl Default for GenerationOptions {
     fn default() -> Self {
-        Self { max_sequences: 64, max_reply_tokens: 64, context_length: None }
+        let max_cache_bytes = GeneratorConfig::default().max_cache_bytes;
+        Self { max_sequences: 64, max_reply_tokens: 64, context_length: None, max_cache_bytes }
     }
 }
 

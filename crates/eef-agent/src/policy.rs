@@ -56,6 +56,7 @@ impl LlamaPolicy {
             max_sequences: options.max_sequences,
             context_length: Some(options.limit(llama.config())?),
             stop_tokens: vec![encoder.stop_token()],
+            max_cache_bytes: options.max_cache_bytes,
             ..GeneratorConfig::default()
         };
         Ok(Self {

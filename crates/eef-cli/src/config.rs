@@ -131,6 +131,9 @@ pub struct ExploreConfig {
     pub max_reply_tokens: usize,
     /// Conversations that one worker generates at once.
     pub max_sequences: usize,
+    /// Most memory of one worker for keys and values, in 10^9 bytes: conversations that do not fit
+    /// wait.
+    pub max_cache_gigabytes: f64,
     /// Rollouts that are committed together. Decides which rollouts share a batch.
     pub unit_size: usize,
 }
@@ -313,6 +316,7 @@ impl Default for ExploreConfig {
             top_p: 1.0,
             max_reply_tokens: 64,
             max_sequences: 64,
+            max_cache_gigabytes: 2.0,
             unit_size: 128,
         }
     }

@@ -76,7 +76,8 @@ impl Memory {
         });
         let cache_bytes = shape.zip(context_length).map(|(shape, context_length)| {
             let per_token = shape.cache_bytes_per_token(BYTES) as f64;
-            per_token * context_length as f64 * max_sequences as f64 * n_workers as f64
+            let of_worker = per_token * context_length as f64 * max_sequences as f64;
+            of_worker.min(config.explore.max_cache_gigabytes * 1e9) * n_workers as f64
         });
         Self {
             n_workers,
@@ -91,7 +92,8 @@ impl Memory {
         let training = bytes(self.training_bytes);
         let generation = match (self.cache_bytes, self.context_length) {
             (Some(cache), Some(length)) => format!(
-                "up to {} for keys and values, of {} conversations per worker and {} tokens each",
+                "up to {} for keys and values, of at most {} conversations per worker and {} tokens \
+                 each",
                 bytes(cache),
                 self.max_sequences,
                 count(length as u64)

@@ -87,7 +87,13 @@ fn generation(config: &Config) -> GenerationOptions {
         max_sequences: config.explore.max_sequences,
         max_reply_tokens: config.explore.max_reply_tokens,
         context_length: Some(config.model.context_length).filter(|length| *length > 0),
+        max_cache_bytes: max_cache_bytes(config),
     }
+}
+
+/// Most bytes of keys and values that each worker keeps.
+pub fn max_cache_bytes(config: &Config) -> usize {
+    (config.explore.max_cache_gigabytes * 1e9) as usize
 }
 
 /// The trainer's settings; epochs, learning rate and seed come with each training.
@@ -273,6 +279,7 @@ pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
         engine.model.context_length,
         engine.explore.max_reply_tokens,
         engine.explore.max_sequences,
+        engine.explore.max_cache_gigabytes,
         &engine.train,
         &engine.machine.device,
     );

@@ -200,6 +200,10 @@ fn check(config: &Config) -> Result<(), LoadError> {
     if !(0.0..=10.0).contains(&explore.temperature) {
         return value("explore.temperature", explore.temperature.to_string(), "0 to 10");
     }
+    if !(explore.max_cache_gigabytes > 0.0 && explore.max_cache_gigabytes < 1e6) {
+        let found = explore.max_cache_gigabytes.to_string();
+        return value("explore.max_cache_gigabytes", found, "above 0 and below a million");
+    }
     if !(explore.top_p > 0.0 && explore.top_p <= 1.0) {
         return value("explore.top_p", explore.top_p.to_string(), "above 0 and at most 1");
     }
