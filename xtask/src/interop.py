@@ -1,7 +1,8 @@
 """Does what `cargo xtask interop` asks of transformers and peft: prints one JSON object a check.
 
 Arguments: the model's directory, a file with what `eef-cli generate --json` said of it, and, where
-an adapter is compared, its base model's directory and the adapter's.
+an adapter is compared, its base model's directory and that of the training: merged weights, and the
+adapter in the folder `adapter`.
 """
 
 import json
@@ -38,7 +39,7 @@ def adapter(base, directory):
     from peft import PeftModel
 
     merged = load(directory)
-    attached = PeftModel.from_pretrained(load(base), directory).eval()
+    attached = PeftModel.from_pretrained(load(base), directory + "/adapter").eval()
     plain = load(base)
     ids = torch.arange(5, 65).reshape(1, -1) % merged.config.vocab_size
     with torch.no_grad():

@@ -45,7 +45,7 @@ impl Trainer {
     /// Trains the model in `paths.init` and writes the result to `paths.output`.
     ///
     /// With [`TrainConfig::lora`], `model.safetensors` there holds the merged weights, and
-    /// `adapter_model.safetensors` and `adapter_config.json` the adapter by itself, as PEFT names it.
+    /// the folder `adapter` the adapter by itself, in PEFT's files.
     ///
     /// Where `paths.scratch` holds checkpoints of the same training (same configuration, model and
     /// examples), it continues from the newest whole one and ends with the same bytes as an

@@ -17,7 +17,7 @@ fn config() -> TrainConfig {
 }
 
 fn adapter(folders: &Folders, name: &str) -> Vec<u8> {
-    fs::read(folders.output(name).join("adapter_model.safetensors")).unwrap()
+    fs::read(folders.output(name).join("adapter").join("adapter_model.safetensors")).unwrap()
 }
 
 #[test]
@@ -35,12 +35,15 @@ fn targets_change_and_nothing_else() {
         n_changed += usize::from(is_target);
     }
     assert_eq!(n_changed, 2 * 3);
-    let text = fs::read(folders.output("lora").join("adapter_config.json")).unwrap();
+    let text =
+        fs::read(folders.output("lora").join("adapter").join("adapter_config.json")).unwrap();
     let written: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(written["r"], 2);
     assert_eq!(written["target_modules"], serde_json::json!(["q_proj", "v_proj", "down_proj"]));
     folders.train("full", &six_steps(), &examples(11), &mut ()).unwrap();
-    assert!(!folders.output("full").join("adapter_config.json").exists());
+    // Beside merged weights transformers would add it to them once more.
+    assert!(!folders.output("lora").join("adapter_config.json").exists());
+    assert!(!folders.output("full").join("adapter").exists());
 }
 
 #[test]
