@@ -74,6 +74,9 @@ fn a_model_becomes_a_hugging_face_directory() {
     let tokenizer: Value = serde_json::from_str(&read("tokenizer.json")).unwrap();
     assert_eq!(tokenizer["model"]["merges"][1], json!(["\u{120}", "a"]));
     assert_eq!(tokenizer["added_tokens"][1]["content"], "<|end|>");
+    let begin = &tokenizer["post_processor"];
+    assert_eq!(begin["single"][0]["SpecialToken"]["id"], "<|begin|>");
+    assert_eq!(begin["special_tokens"]["<|begin|>"]["ids"], json!([0]));
     assert!(read("tokenizer_config.json").contains("\"eos_token\": \"<|end|>\""));
     assert_eq!(read("chat_template.jinja"), "{{ messages[0]['content'] }}");
 

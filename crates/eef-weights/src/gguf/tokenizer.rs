@@ -88,7 +88,13 @@ pub(super) fn files(gguf: &Gguf) -> Result<Files, WeightsError> {
         }
     }
     let adds_begin = gguf.optional("tokenizer.ggml.add_bos_token", GgufValue::as_bool)?;
-    config.insert("add_bos_token".to_owned(), adds_begin.unwrap_or(model == "llama").into());
+    let adds_begin = adds_begin.unwrap_or(model == "llama");
+    config.insert("add_bos_token".to_owned(), adds_begin.into());
+    if let Some(begin) = config.get("bos_token").and_then(Value::as_str).filter(|_| adds_begin) {
+        // transformers reads this and not the flag.
+        let id = vocabulary.get(begin).copied().unwrap_or_default();
+        tokenizer["post_processor"] = begins_with(begin, id);
+    }
     config.insert("add_eos_token".to_owned(), false.into());
     config.insert("clean_up_tokenization_spaces".to_owned(), false.into());
     config.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
@@ -97,6 +103,18 @@ pub(super) fn files(gguf: &Gguf) -> Result<Files, WeightsError> {
         config.insert("chat_template".to_owned(), template.as_str().into());
     }
     Ok(Files { tokenizer, config: Value::Object(config), chat_template })
+}
+
+/// Puts a token before every text, where a caller asks for special tokens.
+fn begins_with(token: &str, id: usize) -> Value {
+    let special = |type_id: usize| json!({"SpecialToken": {"id": token, "type_id": type_id}});
+    let text = |id: &str, type_id: usize| json!({"Sequence": {"id": id, "type_id": type_id}});
+    json!({
+        "type": "TemplateProcessing",
+        "single": [special(0), text("A", 0)],
+        "pair": [special(0), text("A", 0), special(1), text("B", 1)],
+        "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
+    })
 }
 
 /// A tokenizer over bytes, as GPT-2's.

@@ -78,6 +78,7 @@ def model(random):
     writer.add_token_merges(["a b", "\u0120 a"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
+    writer.add_add_bos_token(True)
     writer.add_chat_template("{{ messages[0]['content'] }}")
     rows = lambda n, m: random.normal(0, 0.3, (n, m)).astype(np.float32)
     tensors = {
