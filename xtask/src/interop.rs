@@ -29,7 +29,7 @@ pub struct InteropArguments {
     #[arg(long, value_name = "DIR", requires = "base")]
     adapter: Option<PathBuf>,
     /// The model that this training began with
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "adapter")]
     base: Option<PathBuf>,
     /// A Python that has torch, transformers and peft; without it one is made in target/interop
     #[arg(long, value_name = "FILE")]

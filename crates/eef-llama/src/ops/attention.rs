@@ -50,9 +50,7 @@ pub(crate) fn packed_attention(
     rotary: &Rotary,
     lengths: &[usize],
 ) -> Tensor<2> {
-    let rotary_of_kernel = rotary.clone();
-    let kernel =
-        PackedAttention { heads, window, rotary: rotary_of_kernel, lengths: lengths.into() };
+    let kernel = PackedAttention { heads, window, rotary: rotary.clone(), lengths: lengths.into() };
     apply(kernel, [qkv.into_dispatch()])
         .unwrap_or_else(|[qkv]| plain(Tensor::from_dispatch(qkv), heads, window, rotary, lengths))
 }
