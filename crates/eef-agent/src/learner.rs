@@ -6,7 +6,7 @@ use eef_chat::{Encoder, Example};
 use eef_core::{
     Control, Event, Learner, LearnerError, Policy, TrainRequest, TrainSummary, TrainingItem,
 };
-use eef_llama::{Llama, device};
+use eef_llama::{InferenceModel, device};
 use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
 
 use crate::shared::LastLoaded;
@@ -21,7 +21,7 @@ use crate::{AgentError, LearnerOptions, LlamaPolicy, model};
 pub struct LlamaLearner {
     options: LearnerOptions,
     /// The model that policies were last opened on.
-    last: LastLoaded<(Llama, Encoder)>,
+    last: LastLoaded<(InferenceModel, Encoder)>,
 }
 
 impl LlamaLearner {
@@ -102,9 +102,12 @@ impl Learner for LlamaLearner {
 
     fn policy(&self, directory: &Path) -> Result<Box<dyn Policy>, LearnerError> {
         let open = || {
-            let load = || model::open(directory, &self.options.device);
-            let (llama, encoder) = self.last.get(directory, load)?;
-            LlamaPolicy::new(llama, encoder, &self.options.generation)
+            let load = || {
+                let (llama, encoder) = model::open(directory, &self.options.device)?;
+                Ok::<_, AgentError>((InferenceModel::from(llama), encoder))
+            };
+            let (model, encoder) = self.last.get(directory, load)?;
+            LlamaPolicy::new(model, encoder, &self.options.generation)
         };
         match open() {
             Ok(policy) => Ok(Box::new(policy)),

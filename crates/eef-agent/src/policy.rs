@@ -7,7 +7,7 @@ use eef_chat::{Conversation, Encoder};
 use eef_core::{
     ConversationId, Message, Policy, PolicyError, Reply, ReplyEnd, Role, SampledTokens, Turn,
 };
-use eef_llama::{Completion, Finish, Generator, GeneratorConfig, Llama, Request};
+use eef_llama::{Completion, Finish, Generator, GeneratorConfig, InferenceModel, Request};
 
 use crate::{AgentError, GenerationOptions, model};
 
@@ -48,19 +48,20 @@ impl LlamaPolicy {
     /// [`AgentError::ContextLength`] or [`AgentError::Llama`] where the model cannot generate with
     /// these options.
     pub fn new(
-        llama: Llama,
+        model: impl Into<InferenceModel>,
         encoder: Encoder,
         options: &GenerationOptions,
     ) -> Result<Self, AgentError> {
+        let model = model.into();
         let config = GeneratorConfig {
             max_sequences: options.max_sequences,
-            context_length: Some(options.limit(llama.config())?),
+            context_length: Some(options.limit(model.config())?),
             stop_tokens: vec![encoder.stop_token()],
             max_cache_bytes: options.max_cache_bytes,
             ..GeneratorConfig::default()
         };
         Ok(Self {
-            generator: Generator::new(llama, config)?,
+            generator: Generator::new(model, config)?,
             encoder,
             max_reply_tokens: options.max_reply_tokens,
             conversations: BTreeMap::new(),

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Compare(arguments) => verbs::compare::run(&context, arguments),
         Verb::Inspect(arguments) => verbs::inspect::run(&context, arguments),
         Verb::Generate(arguments) => verbs::generate::run(&context, arguments),
+        Verb::Bench(arguments) => verbs::bench::run(&context, arguments),
         Verb::Collect(arguments) => verbs::collect::run(&context, arguments),
         Verb::Pretrain(arguments) => verbs::pretrain::run(&context, arguments),
         Verb::Import(arguments) => verbs::import::run(&context, arguments),

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod bench;
 pub mod collect;
 pub mod compare;
 pub mod evaluate;

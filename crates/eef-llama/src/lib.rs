@@ -37,14 +37,16 @@ mod model;
 mod ops;
 mod packed;
 mod random;
+mod workload;
 
 pub use config::{LlamaConfig, PRESETS, RopeScaling};
 pub use device::{cpu_features, device};
 pub use error::LlamaError;
-pub use generate::{Completion, Finish, Generator, GeneratorConfig, Request};
+pub use generate::{Completion, Finish, Generator, GeneratorConfig, InferenceModel, Request};
 pub use model::{Llama, LoraConfig, LoraTarget};
 pub use ops::cross_entropy;
 pub use packed::Packed;
+pub use workload::Workload;
 
 /// The README's example, tested.
 #[cfg(doctest)]

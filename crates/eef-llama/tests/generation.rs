@@ -73,24 +73,22 @@ fn log_probability(logits: &[f32], token: u32) -> f32 {
     logits[token as usize] - largest - sum.ln()
 }
 
-fn assert_close(a: &Completion, b: &Completion) {
-    assert_eq!((a.sequence, &a.tokens, a.finish), (b.sequence, &b.tokens, b.finish));
+/// On the CPU what a sequence gets is the same to the last bit, whatever else is generated.
+fn assert_same(a: &Completion, b: &Completion) {
+    assert_eq!(a, b);
     assert_eq!(a.log_probabilities.len(), a.tokens.len());
-    for (a, b) in a.log_probabilities.iter().zip(&b.log_probabilities) {
-        assert!((a - b).abs() < 1e-4, "{a} {b}");
-    }
 }
 
 #[test]
 fn greedy_answers_are_the_likeliest_tokens_of_the_full_forward_pass() {
-    let mut generator = generator(4);
+    let (mut generator, model) = (generator(4), model(1));
     let tokens = prompt(3, 37);
     generator.submit(Request::greedy(3, tokens.clone(), 12)).unwrap();
     let completion = run_all(&mut generator).remove(&3).unwrap();
     let mut all = tokens;
     let mut distinct = std::collections::BTreeSet::new();
     for (token, found) in completion.tokens.iter().zip(&completion.log_probabilities) {
-        let logits = logits(generator.model(), &all);
+        let logits = logits(&model, &all);
         let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         assert!(best - logits[*token as usize] < 1e-4);
         assert!((log_probability(&logits, *token) - found).abs() < 1e-4);
@@ -119,7 +117,7 @@ fn batches_give_what_single_sequences_give() {
     for (sequence, expected) in batched {
         let mut alone = generator(1);
         alone.submit(request(sequence)).unwrap();
-        assert_close(&expected, &run_all(&mut alone)[&sequence]);
+        assert_same(&expected, &run_all(&mut alone)[&sequence]);
     }
 }
 
@@ -133,7 +131,7 @@ fn a_turn_continues_as_if_computed_from_scratch() {
         let mut scratch = generator(2);
         scratch.submit(Request::greedy(7, all.clone(), 4)).unwrap();
         let expected = run_all(&mut scratch).remove(&7).unwrap();
-        assert_close(&answer, &Completion { sequence: 1, ..expected });
+        assert_same(&answer, &Completion { sequence: 1, ..expected });
         let next = prompt(turn + 20, 1 + turn as usize);
         all.extend(answer.tokens);
         all.extend(&next);
@@ -161,7 +159,7 @@ fn shared_prefixes_change_nothing() {
     for (sequence, completion) in &found {
         let mut alone = generator(1);
         alone.submit(request(*sequence)).unwrap();
-        assert_close(completion, &run_all(&mut alone)[sequence]);
+        assert_same(completion, &run_all(&mut alone)[sequence]);
         // The last token of an answer is not read: it waits for the next turn.
         assert_eq!(alone.n_computed_tokens(), request(*sequence).tokens.len() as u64 + 5);
         n_alone += alone.n_computed_tokens();
@@ -172,7 +170,7 @@ fn shared_prefixes_change_nothing() {
     // One that was opened later shares with those that are still open, and is the same again.
     together.submit(Request { sequence: 9, ..request(3) }).unwrap();
     let later = run_all(&mut together).remove(&9).unwrap();
-    assert_close(&found[&3], &Completion { sequence: 3, ..later });
+    assert_same(&found[&3], &Completion { sequence: 3, ..later });
     // The last token of its prompt, and its answer but for the end.
     assert_eq!(together.n_computed_tokens() - n_together, 1 + 5);
 }
@@ -190,7 +188,6 @@ fn generating_leaves_the_weights_that_clones_share_as_they_are() {
     }
     assert_eq!(run_all(&mut generator).len(), 5);
     assert_eq!(logits(&shared, &tokens), before);
-    assert_eq!(logits(generator.model(), &tokens), before);
 }
 
 #[test]
@@ -341,7 +338,7 @@ fn a_small_budget_is_kept_and_changes_no_answer() {
         let (roomy, n_roomy) = run(1 << 30, 7, 512);
         let (tight, n_tight) = run(budget, 1 + case as usize % 7, 9 + case as usize);
         for (name, answer) in &tight {
-            assert_close(answer, &roomy[name]);
+            assert_same(answer, &roomy[name]);
         }
         n_more += n_tight.saturating_sub(n_roomy);
         // The same calls again, to the byte, whatever was evicted.

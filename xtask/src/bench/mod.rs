@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: speed and memory, as tables that can be put into a document.
 
+mod llama;
 mod webshop;
 
 use clap::{Args, Subcommand};
@@ -15,11 +16,14 @@ pub struct BenchArguments {
 enum What {
     /// The shop: steps of random visits, and a catalogue of a million products
     Webshop(webshop::WebshopArguments),
+    /// Generation with a LLaMA model beside torch and llama.cpp
+    Llama(llama::LlamaArguments),
 }
 
 /// Runs the command.
 pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     match &arguments.what {
         What::Webshop(arguments) => webshop::run(arguments),
+        What::Llama(arguments) => llama::run(arguments),
     }
 }

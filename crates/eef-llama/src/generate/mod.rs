@@ -2,6 +2,7 @@
 //! alike; sequences leave it when they finish and waiting ones take their place.
 
 mod attend;
+mod engine;
 mod pool;
 mod request;
 mod sample;
@@ -10,9 +11,10 @@ mod tree;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData};
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSlice;
 
+pub use engine::InferenceModel;
 pub use request::{Completion, Finish, GeneratorConfig, Request};
 
 use crate::LlamaError;
@@ -20,8 +22,8 @@ use crate::generate::attend::{Row, attend};
 use crate::generate::pool::Pool;
 use crate::generate::sample::{Choice, sample};
 use crate::generate::tree::{BlockTree, Held};
-use crate::model::{Llama, heads};
-use crate::ops::{Direction, rms_norm};
+use crate::model::{Shape, heads};
+use crate::ops::Direction;
 
 /// Continues many sequences at once with one model.
 ///
@@ -32,16 +34,17 @@ use crate::ops::{Direction, rms_norm};
 /// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes) are full and then goes, least recently
 /// used first; where it is needed again it is computed again.
 ///
-/// The same model, configuration and order of calls since it was made or [cleared](Self::clear)
-/// give the same bytes. Another order, batch size or budget may round differently, as matrix
-/// products do for another number of rows, and so choose differently where two tokens are all but
-/// equally likely.
+/// On the CPU an answer depends on its sequence's tokens and its request alone, to the last bit:
+/// not on what else is generated at the time, nor on batch sizes, threads, budgets or evictions,
+/// because every value is computed by the same additions in the same order. On other devices the
+/// same configuration and order of calls since it was made or [cleared](Self::clear) must do:
+/// matrix products of another number of rows may round differently there, and so choose
+/// differently where two tokens are all but equally likely.
 ///
-/// Keys and values lie in the host's memory: on a GPU every layer of every step makes a round
-/// trip.
+/// Keys and values lie in the host's memory: on a GPU every layer of every step makes a round trip.
 #[derive(Debug)]
 pub struct Generator {
-    model: Llama,
+    model: InferenceModel,
     config: GeneratorConfig,
     context_length: usize,
     /// All tokens of each open sequence; the last ones may not be in the cache.
@@ -62,6 +65,20 @@ struct Running {
     /// Blocks that it needs if it generates all it may.
     most_blocks: usize,
     start: Start,
+}
+
+impl Running {
+    /// How its next token is chosen.
+    fn choice(&self) -> Choice {
+        Choice {
+            temperature: self.request.temperature,
+            top_p: self.request.top_p,
+            top_k: self.request.top_k,
+            min_p: self.request.min_p,
+            seed: self.request.seed,
+            index: self.tokens.len(),
+        }
+    }
 }
 
 /// What a request has of its sequence's earlier tokens.
@@ -93,8 +110,13 @@ impl Generator {
     /// # Errors
     ///
     /// Where the configuration holds no sequence or token, or more than the model can place.
-    pub fn new(model: Llama, config: GeneratorConfig) -> Result<Self, LlamaError> {
-        let longest = model.config().max_position_embeddings;
+    pub fn new(
+        model: impl Into<InferenceModel>,
+        config: GeneratorConfig,
+    ) -> Result<Self, LlamaError> {
+        let model = model.into();
+        let shape = model.config();
+        let longest = shape.max_position_embeddings;
         let context_length = config.context_length.unwrap_or(longest);
         let checks = [
             ("max_sequences", config.max_sequences, config.max_sequences > 0, usize::MAX),
@@ -112,8 +134,7 @@ impl Generator {
                 return Err(LlamaError::ConfigValue { field, found, expected });
             }
         }
-        let cache =
-            BlockTree::new(model.layers.len(), heads(model.config()), config.max_cache_bytes);
+        let cache = BlockTree::new(shape.num_hidden_layers, heads(shape), config.max_cache_bytes);
         if cache.max_blocks() == 0 {
             return Err(LlamaError::ConfigValue {
                 field: "max_cache_bytes",
@@ -123,8 +144,7 @@ impl Generator {
         }
         Ok(Self {
             cache,
-            // Weights without gradients, whatever device they were loaded for.
-            model: model.valid(),
+            model,
             config,
             context_length,
             sequences: BTreeMap::new(),
@@ -135,7 +155,7 @@ impl Generator {
     }
 
     /// The model.
-    pub fn model(&self) -> &Llama {
+    pub fn model(&self) -> &InferenceModel {
         &self.model
     }
 
@@ -170,7 +190,7 @@ impl Generator {
                 self.config.max_cache_bytes,
             ));
         }
-        self.model.check(&request.tokens)?;
+        self.model.shape().check(&request.tokens)?;
         self.waiting.push_back(request);
         Ok(())
     }
@@ -243,50 +263,35 @@ impl Generator {
                 tokens.extend_from_slice(&all[chunk.position..chunk.position + chunk.n_rows]);
             }
             if chunk.complete {
-                last_rows.push(tokens.len() as i32 - 1);
+                last_rows.push(tokens.len() - 1);
             }
         }
         self.n_computed += tokens.len() as u64;
-        let model = &self.model;
-        let mut x = model.embed(&tokens);
-        for (index, layer) in model.layers.iter().enumerate() {
-            let (cache, running) = (&mut self.cache, &self.running);
-            x = layer.forward_with(x, model.config(), |qkv, _| {
-                attend_chunks(model, &mut cache.pool, running, chunks, index, qkv)
-            });
-        }
+        let (shape, running) = (self.model.shape(), &self.running);
+        let pool = &mut self.cache.pool;
+        let logits = self.model.logits(&tokens, &last_rows, |layer, qkv, output| {
+            attend_chunks(shape, pool, running, chunks, layer, qkv, output);
+        });
         for chunk in chunks {
             if let Some(all) = self.sequences.get(&chunk.sequence) {
                 self.cache.advance(&mut self.running[chunk.running].held, chunk.n_rows, all);
             }
         }
-        if last_rows.is_empty() {
-            return Vec::new();
-        }
-        if last_rows.len() < tokens.len() {
-            let n = last_rows.len();
-            let rows = TensorData::new(last_rows, [n]);
-            x = x.clone().select(0, Tensor::<1, Int>::from_data(rows, &x.device()));
-        }
-        let normed = rms_norm(x, model.norm.val(), model.config().rms_norm_eps);
-        host_values(model.logits(normed))
+        logits
     }
 
     /// Chooses the next token of each complete chunk.
     fn choose(&mut self, chunks: &[Chunk], logits: &[f32]) {
-        let complete = chunks.iter().filter(|chunk| chunk.complete);
-        let rows = logits.chunks_exact(self.model.config().vocab_size);
-        for (chunk, logits) in complete.zip(rows) {
+        let complete: Vec<&Chunk> = chunks.iter().filter(|chunk| chunk.complete).collect();
+        let vocabulary = self.model.shape().config.vocab_size;
+        let running = &self.running;
+        let chosen: Vec<(u32, f32)> = logits
+            .par_chunks_exact(vocabulary)
+            .zip(&complete)
+            .map(|(logits, chunk)| sample(logits, running[chunk.running].choice()))
+            .collect();
+        for (chunk, (token, log_probability)) in complete.into_iter().zip(chosen) {
             let running = &mut self.running[chunk.running];
-            let choice = Choice {
-                temperature: running.request.temperature,
-                top_p: running.request.top_p,
-                top_k: running.request.top_k,
-                min_p: running.request.min_p,
-                seed: running.request.seed,
-                index: running.tokens.len(),
-            };
-            let (token, log_probability) = sample(logits, choice);
             running.tokens.push(token);
             running.log_probabilities.push(log_probability);
             if let Some(open) = self.sequences.get_mut(&chunk.sequence) {
@@ -339,37 +344,28 @@ fn finish_of(
 }
 
 /// Attention of one layer: each chunk's keys and values join its sequence's blocks, and each row
-/// attends to its own sequence.
+/// attends to its own sequence. Projections `[n, qkv_width]` are rotated in place; the result is
+/// `[n, n_query * dim]`.
 fn attend_chunks(
-    model: &Llama,
+    shape: &Shape,
     pool: &mut Pool,
     running: &[Running],
     chunks: &[Chunk],
     layer: usize,
-    qkv: Tensor<2>,
-) -> Tensor<2> {
-    let heads = heads(model.config());
-    let (device, n) = (qkv.device(), qkv.dims()[0]);
-    let mut projections = host_values(qkv);
-    let mut rest = projections.as_mut_slice();
-    let mut rows = Vec::with_capacity(n);
+    projections: &mut [f32],
+    output: &mut [f32],
+) {
+    let heads = heads(&shape.config);
+    let mut rest = &mut *projections;
+    let mut rows = Vec::new();
     for chunk in chunks {
         let (own, behind) = rest.split_at_mut(chunk.n_rows * heads.qkv_width());
         rest = behind;
         let positions = chunk.position..chunk.position + chunk.n_rows;
         let blocks = &running[chunk.running].held.blocks;
-        model.shape.rotary.apply(own, heads, positions.clone(), Direction::Forward);
+        shape.rotary.apply(own, heads, positions.clone(), Direction::Forward);
         pool.write(blocks, layer, chunk.position, own, heads);
         rows.extend(positions.map(|position| Row { blocks, position }));
     }
-    let mut output = vec![0.0; n * heads.n_query * heads.dim];
-    let window = model.config().sliding_window();
-    attend(&rows, &projections, pool, layer, heads, window, &mut output);
-    Tensor::from_data(TensorData::new(output, [n, heads.n_query * heads.dim]), &device)
-}
-
-/// A tensor's values; on the CPU they are moved out where nobody else holds them.
-fn host_values(tensor: Tensor<2>) -> Vec<f32> {
-    // All our models are `f32`, where this cannot fail; an empty slice would be seen at once.
-    tensor.into_data().try_into_vec::<f32>().unwrap_or_default()
+    attend(&rows, projections, pool, layer, heads, shape.config.sliding_window(), output);
 }

@@ -59,7 +59,7 @@ impl Llama {
     /// Where a token is beyond the vocabulary, or a sequence longer than the model can place.
     pub fn forward_hidden(&self, batch: &Packed) -> Result<Tensor<2>, LlamaError> {
         let Shape { config, rotary } = &*self.shape;
-        self.check(batch.tokens())?;
+        self.shape.check(batch.tokens())?;
         let longest = batch.lengths().iter().copied().max().unwrap_or(0);
         if longest > config.max_position_embeddings {
             let expected = format!("at most {} tokens", config.max_position_embeddings);
@@ -104,10 +104,12 @@ impl Llama {
         let fixed = embedded.clone().detach();
         embedded.mask_where(is_padding.expand(fixed.dims()), fixed)
     }
+}
 
+impl Shape {
     /// Checks that every token is in the vocabulary.
     pub(crate) fn check(&self, tokens: &[u32]) -> Result<(), LlamaError> {
-        let n = self.shape.config.vocab_size;
+        let n = self.config.vocab_size;
         match tokens.iter().find(|token| **token as usize >= n) {
             None => Ok(()),
             Some(token) => Err(LlamaError::Batch {

@@ -52,6 +52,14 @@ pub(crate) fn apply<const N: usize, const D: usize, K: Kernel<N>>(
     Ok(Tensor::from_primitive::<Tracked>(output))
 }
 
+/// Whether kernels can run on a tensor.
+pub(crate) fn is_on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let tensor = tensor.clone().into_dispatch();
+    let inputs = [tensor];
+    let is_float = inputs[0].dtype() == DType::F32;
+    is_float && (primitives(&inputs, untracked).is_some() || primitives(&inputs, tracked).is_some())
+}
+
 /// The values of a contiguous tensor.
 pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
     // Kernels are only given contiguous `f32` tensors; an empty slice here would be seen at once.

@@ -49,7 +49,8 @@ impl Kernel<2> for RmsNorm {
 }
 
 vectorised! {
-    fn normalise(
+    /// Rows of `x` into those of `output`, and each row's reciprocal root mean square.
+    pub(crate) fn normalise(
         x: &[f32], gain: &[f32], epsilon: f32, output: &mut [f32], scales: &mut [f32],
     ) {
         let width = gain.len();

@@ -48,7 +48,8 @@ fn sides(gate_up: &FlexTensor) -> (usize, usize) {
 }
 
 vectorised! {
-    fn gate(gate_up: &[f32], width: usize, output: &mut [f32]) {
+    /// Rows `[2 * width]` into rows `[width]`.
+    pub(crate) fn gate(gate_up: &[f32], width: usize, output: &mut [f32]) {
         for (row, output) in gate_up.chunks_exact(2 * width).zip(output.chunks_exact_mut(width)) {
             let (gate, up) = row.split_at(width);
             for ((output, gate), up) in output.iter_mut().zip(gate).zip(up) {

@@ -1,0 +1,144 @@
+//! `bench`: how fast a model generates on this machine.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use eef_core::{Event, Progress};
+use eef_llama::{Generator, GeneratorConfig, InferenceModel, Llama, Workload, device};
+use eef_rollout::RolloutError;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::output::{self, Table};
+
+/// What to measure.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Model directory; without it the embedded base model
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Only these kinds of work
+    #[arg(long, value_delimiter = ',', default_values = ["prefill", "decode", "rollouts"])]
+    only: Vec<Kind>,
+    /// Runs of each kind but the rollouts, after one that is not counted; the fastest is told
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: u32,
+    /// Tasks of the rollouts: six rollouts each, from shared expert prefixes, over six turns
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    tasks: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Reading a prompt of 512 tokens
+    Prefill,
+    /// Continuing 1, 8 and 32 sequences from 256 tokens
+    Decode,
+    /// Rollouts as EEF makes them
+    Rollouts,
+}
+
+#[derive(Serialize)]
+struct Measured {
+    work: String,
+    tokens: u64,
+    seconds: f64,
+    /// Most memory that the program has held so far; none where the system does not tell.
+    peak_bytes: Option<u64>,
+}
+
+/// Measures.
+pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+    let directory = match &arguments.model {
+        Some(model) => model.clone(),
+        None => crate::wiring::base_model(&context.config()?)?,
+    };
+    let n_threads = context.global.threads.unwrap_or(0);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
+    pool.context("cannot start threads")?.install(|| measure(context, arguments, &directory))
+}
+
+fn measure(
+    context: &Context,
+    arguments: &Arguments,
+    directory: &std::path::Path,
+) -> anyhow::Result<()> {
+    let device_name = context.global.device.as_deref().unwrap_or("cpu");
+    let model = InferenceModel::from(Llama::load(directory, &device(device_name)?)?);
+    let longest = model.config().max_position_embeddings as u64;
+    let mut workloads = Vec::new();
+    for kind in &arguments.only {
+        match kind {
+            Kind::Prefill => {
+                workloads.push(Workload::Prefill { n_sequences: 1, length: 512.min(longest / 2) });
+            }
+            Kind::Decode => workloads.extend([1, 8, 32].map(|n_sequences| Workload::Decode {
+                n_sequences,
+                context: 256.min(longest / 2),
+                n_tokens: 16,
+            })),
+            Kind::Rollouts => workloads.push(Workload::Rollouts { n_tasks: arguments.tasks }),
+        }
+    }
+    let total = workloads.len() as u64;
+    let phase = format!("measuring {}", directory.display());
+    context.progress.report(Event::Started { phase, unit: "kinds of work", total });
+    let mut table = Table::new(&["work", "tokens", "seconds", "tokens/s", "peak memory"]);
+    for (done, workload) in workloads.into_iter().enumerate() {
+        let mut generator = Generator::new(model.clone(), GeneratorConfig::default())?;
+        let (mut tokens, mut seconds) = (0, f64::INFINITY);
+        // Rollouts are long enough to warm up by themselves.
+        let is_long = matches!(workload, Workload::Rollouts { .. });
+        for repeat in 0..if is_long { 1 } else { 1 + arguments.repeats } {
+            workload.prepare(&mut generator)?;
+            let start = Instant::now();
+            tokens = workload.run(&mut generator)?;
+            if repeat > 0 || is_long {
+                seconds = seconds.min(start.elapsed().as_secs_f64());
+            }
+            if context.interrupt.is_requested() {
+                let (n_committed, n_units) = (done, total as usize);
+                return Err(RolloutError::Interrupted { n_committed, n_units }.into());
+            }
+        }
+        let peak_bytes = peak_bytes();
+        let measured = Measured { work: workload.to_string(), tokens, seconds, peak_bytes };
+        if context.global.json {
+            output::print(&format!("{}\n", serde_json::to_string(&measured)?))?;
+        }
+        table.row([
+            measured.work,
+            output::count(tokens),
+            format!("{seconds:.3}"),
+            format!("{:.1}", tokens as f64 / seconds),
+            peak_bytes
+                .map_or("unknown".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 / 1e9)),
+        ]);
+        let note = String::new();
+        context.progress.report(Event::Advanced { done: done as u64 + 1, note });
+    }
+    context.progress.clear();
+    if context.global.json {
+        return Ok(());
+    }
+    let config = model.config();
+    output::print(&format!(
+        "{} on {device_name}, {} threads, {} layers of {}, vocabulary of {}\n\n{}",
+        directory.display(),
+        rayon::current_num_threads(),
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.vocab_size,
+        table.render()
+    ))
+}
+
+/// What Linux tells of this process.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
