@@ -5,7 +5,7 @@ use std::path::Path;
 
 use eef_chat::Encoder;
 use eef_core::Message;
-use eef_llama::{Completion, Finish, Generator, GeneratorConfig, Llama, Request};
+use eef_llama::{Completion, Finish, Generator, GeneratorConfig, InferenceModel, Request};
 
 use crate::{AgentError, model};
 
@@ -29,6 +29,12 @@ pub struct CompletionRequest {
     pub temperature: f32,
     /// As in [`Request::top_p`].
     pub top_p: f32,
+    /// As in [`Request::top_k`].
+    pub top_k: Option<usize>,
+    /// As in [`Request::min_p`].
+    pub min_p: f32,
+    /// Texts that end the continuation and are no part of it.
+    pub stops: Vec<String>,
     /// As in [`Request::seed`].
     pub seed: u64,
 }
@@ -36,7 +42,9 @@ pub struct CompletionRequest {
 impl CompletionRequest {
     /// The likeliest continuation.
     pub fn greedy(prompt: Prompt, max_new_tokens: usize) -> Self {
-        Self { prompt, max_new_tokens, temperature: 0.0, top_p: 1.0, seed: 0 }
+        let (temperature, top_p, top_k, min_p) = (0.0, 1.0, None, 0.0);
+        let stops = Vec::new();
+        Self { prompt, max_new_tokens, temperature, top_p, top_k, min_p, stops, seed: 0 }
     }
 }
 
@@ -45,7 +53,7 @@ impl CompletionRequest {
 pub struct TextCompletion {
     /// Which request it is of, counted from 0.
     pub request: usize,
-    /// What was generated, without the token that ended it.
+    /// What was generated, without the token or text that ended it.
     pub text: String,
     /// The ids, with that token.
     pub token_ids: Vec<u32>,
@@ -62,6 +70,7 @@ pub struct TextCompletion {
 /// ```
 /// # use eef_chat::{BpeTraining, ChatTemplate, Encoder, Tokenizer, train_bpe};
 /// use eef_agent::{CompletionRequest, Prompt, TextGenerator};
+/// use eef_llama::GeneratorConfig;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
@@ -69,7 +78,7 @@ pub struct TextCompletion {
 /// # let tokenizer = std::sync::Arc::new(Tokenizer::from_bytes(json)?);
 /// # let encoder = Encoder::new(tokenizer, ChatTemplate::compact())?;
 /// # eef_agent::create_model(directory.path(), &eef_llama::LlamaConfig::tiny(1), &encoder, 1)?;
-/// let mut generator = TextGenerator::open(directory.path(), "cpu", 8)?;
+/// let mut generator = TextGenerator::open(directory.path(), "cpu", GeneratorConfig::default())?;
 /// let prompts = ["Once upon a time", "The capital of France is"];
 /// let requests = prompts.map(|text| CompletionRequest::greedy(Prompt::Text(text.into()), 5));
 /// for completion in generator.complete(requests, &mut |_| true)? {
@@ -87,34 +96,55 @@ pub struct TextGenerator {
 }
 
 impl TextGenerator {
-    /// Opens a model's directory on a device such as `cpu`; at most `max_sequences` texts are
-    /// generated at once.
+    /// Opens a model's directory on a device such as `cpu`.
     ///
     /// # Errors
     /// [`AgentError`] where the model, its tokenizer or its template cannot be read, or do not fit.
     pub fn open(
         directory: &Path,
         device_name: &str,
-        max_sequences: usize,
+        config: GeneratorConfig,
     ) -> Result<Self, AgentError> {
         let (llama, encoder) = model::open(directory, device_name)?;
-        Self::new(llama, encoder, max_sequences)
+        Self::new(llama, encoder, config)
     }
 
-    /// Joins a model and an encoder. A text ends with the template's end of turn or one of the model's
-    /// own `eos_token_id`.
+    /// Opens a model's directory with a PEFT adapter's directory added to its weights.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and where the adapter cannot be read or does not fit.
+    pub fn open_with_adapter(
+        directory: &Path,
+        adapter: &Path,
+        device_name: &str,
+        config: GeneratorConfig,
+    ) -> Result<Self, AgentError> {
+        let (llama, encoder) = model::open(directory, device_name)?;
+        Self::new(llama.load_peft(adapter)?, encoder, config)
+    }
+
+    /// Joins a model and an encoder. A text ends with the template's end of turn, one of the model's
+    /// own `eos_token_id`, or the configuration's stop tokens.
     ///
     /// # Errors
     /// [`AgentError::Llama`] where the model cannot generate so.
-    pub fn new(llama: Llama, encoder: Encoder, max_sequences: usize) -> Result<Self, AgentError> {
-        let mut stop_tokens: BTreeSet<u32> = llama.config().eos_token_ids().into_iter().collect();
+    pub fn new(
+        model: impl Into<InferenceModel>,
+        encoder: Encoder,
+        config: GeneratorConfig,
+    ) -> Result<Self, AgentError> {
+        let model = model.into();
+        let mut stop_tokens: BTreeSet<u32> = model.config().eos_token_ids().into_iter().collect();
         stop_tokens.insert(encoder.stop_token());
-        let config = GeneratorConfig {
-            max_sequences,
-            stop_tokens: stop_tokens.iter().copied().collect(),
-            ..GeneratorConfig::default()
-        };
-        Ok(Self { generator: Generator::new(llama, config)?, encoder, stop_tokens })
+        stop_tokens.extend(&config.stop_tokens);
+        let config =
+            GeneratorConfig { stop_tokens: stop_tokens.iter().copied().collect(), ..config };
+        Ok(Self { generator: Generator::new(model, config)?, encoder, stop_tokens })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &InferenceModel {
+        self.generator.model()
     }
 
     /// Continues every request, and gives the continuations in the order of the requests. `progress`
@@ -129,40 +159,52 @@ impl TextGenerator {
         progress: &mut dyn FnMut(&TextCompletion) -> bool,
     ) -> Result<Vec<TextCompletion>, AgentError> {
         let completions = self.work(requests, progress);
-        // Whatever happened, the next call begins with nothing.
-        if let Ok((_, n_requests)) = &completions {
-            (0..*n_requests).for_each(|sequence| self.generator.close(sequence as u64));
-        }
-        completions.map(|(completions, _)| completions)
+        // Whatever happened, the next call begins with nothing, and what it gives is its own.
+        self.generator.clear();
+        completions
     }
 
     fn work(
         &mut self,
         requests: impl IntoIterator<Item = CompletionRequest>,
         progress: &mut dyn FnMut(&TextCompletion) -> bool,
-    ) -> Result<(Vec<TextCompletion>, usize), AgentError> {
-        let mut n_prompt_tokens = Vec::new();
+    ) -> Result<Vec<TextCompletion>, AgentError> {
+        let mut asked = Vec::new();
         for (sequence, request) in requests.into_iter().enumerate() {
             let tokens = self.tokens(&request.prompt)?;
-            n_prompt_tokens.push(tokens.len());
             self.generator.submit(Request {
-                tokens,
+                tokens: tokens.clone(),
                 temperature: request.temperature,
                 top_p: request.top_p,
+                top_k: request.top_k,
+                min_p: request.min_p,
                 seed: request.seed,
                 ..Request::greedy(sequence as u64, Vec::new(), request.max_new_tokens)
             })?;
+            let is_text = matches!(request.prompt, Prompt::Text(_));
+            asked.push(Asked { tokens, is_text, stops: request.stops });
         }
-        let mut completed = BTreeMap::new();
+        let (mut completed, mut failure) = (BTreeMap::new(), None);
         loop {
-            let completions = self.generator.advance()?;
+            let encoder = &self.encoder;
+            let completions = self.generator.advance_until(&mut |sequence, tokens| {
+                let of = &asked[sequence as usize];
+                of.ends_with_stop(encoder, tokens).unwrap_or_else(|error| {
+                    failure = Some(error);
+                    true
+                })
+            })?;
+            if let Some(error) = failure.take() {
+                return Err(error);
+            }
             if completions.is_empty() {
                 break;
             }
             let mut goes_on = true;
             for completion in completions {
                 self.generator.close(completion.sequence);
-                let completion = self.text_of(completion, &n_prompt_tokens)?;
+                let of = &asked[completion.sequence as usize];
+                let completion = self.text_of(completion, of)?;
                 goes_on &= progress(&completion);
                 completed.insert(completion.request, completion);
             }
@@ -170,7 +212,7 @@ impl TextGenerator {
                 break;
             }
         }
-        Ok((completed.into_values().collect(), n_prompt_tokens.len()))
+        Ok(completed.into_values().collect())
     }
 
     /// The ids of a prompt.
@@ -188,23 +230,45 @@ impl TextGenerator {
         }
     }
 
-    fn text_of(
-        &self,
-        completion: Completion,
-        n_prompt_tokens: &[usize],
-    ) -> Result<TextCompletion, AgentError> {
-        let request = completion.sequence as usize;
+    fn text_of(&self, completion: Completion, asked: &Asked) -> Result<TextCompletion, AgentError> {
         let spoken = match completion.tokens.split_last() {
             Some((last, rest)) if self.stop_tokens.contains(last) => rest,
             _ => &completion.tokens,
         };
+        let tokenizer = self.encoder.tokenizer();
+        let mut text = if asked.is_text {
+            tokenizer.decode_after(&asked.tokens, spoken)?
+        } else {
+            self.encoder.template().said(&tokenizer.decode(spoken)?).to_owned()
+        };
+        if let Some(at) = asked.stops.iter().filter_map(|stop| text.find(stop.as_str())).min() {
+            text.truncate(at);
+        }
         Ok(TextCompletion {
-            request,
-            text: self.encoder.tokenizer().decode(spoken)?,
-            n_prompt_tokens: n_prompt_tokens.get(request).copied().unwrap_or(0),
+            request: completion.sequence as usize,
+            text,
+            n_prompt_tokens: asked.tokens.len(),
             log_probabilities: completion.log_probabilities,
             finish: completion.finish,
             token_ids: completion.tokens,
         })
+    }
+}
+
+/// What is kept of a request while it is worked on.
+struct Asked {
+    tokens: Vec<u32>,
+    is_text: bool,
+    stops: Vec<String>,
+}
+
+impl Asked {
+    /// Whether the last token completed one of the texts that end the continuation.
+    fn ends_with_stop(&self, encoder: &Encoder, tokens: &[u32]) -> Result<bool, AgentError> {
+        let Some(longest) = self.stops.iter().map(String::len).max() else { return Ok(false) };
+        // A token has a byte at least: what the last one completes began so many before it.
+        let (before, tail) = tokens.split_at(tokens.len().saturating_sub(longest + 1));
+        let text = encoder.tokenizer().decode_after(before, tail)?;
+        Ok(self.stops.iter().any(|stop| text.contains(stop.as_str())))
     }
 }

@@ -46,6 +46,21 @@ pub enum AgentError {
         /// What the model has.
         limit: usize,
     },
+    /// Keys and values of one conversation do not fit into the memory for them.
+    #[error(
+        "keys and values of a conversation of {context_length} tokens take {:.3} GB, and at most \
+         {:.3} GB are allowed: allow more, or ask for a shorter context",
+        *needed as f64 / 1e9,
+        *found as f64 / 1e9
+    )]
+    CacheTooSmall {
+        /// Most tokens in a conversation.
+        context_length: usize,
+        /// Bytes that it takes.
+        needed: usize,
+        /// Bytes that are allowed.
+        found: usize,
+    },
     /// A document of a pre-training corpus that does not fit the context.
     #[error(
         "document {index} of the corpus is {n_tokens} tokens, the context holds {limit}: make \

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use eef_chat::PromptTemplate;
-use eef_llama::{GeneratorConfig, LlamaConfig};
+use eef_llama::{Generator, GeneratorConfig, LlamaConfig};
 use eef_train::TrainConfig;
 
 use crate::{AgentError, model};
@@ -31,13 +31,20 @@ impl Default for GenerationOptions {
 }
 
 impl GenerationOptions {
-    /// Whether a model's directory can hold conversations as long as these options ask for; reads
-    /// only its `config.json`.
+    /// Whether a model's directory can hold conversations as long as these options ask for, and
+    /// one of them fits into the memory for keys and values; reads only its `config.json`.
     ///
     /// # Errors
-    /// [`AgentError::ContextLength`], or the file cannot be read.
+    /// [`AgentError::ContextLength`], [`AgentError::CacheTooSmall`], or the file cannot be read.
     pub fn check_context_length(&self, directory: &Path) -> Result<(), AgentError> {
-        self.limit(&model::open_config(directory)?).map(|_| ())
+        let config = model::open_config(directory)?;
+        let context_length = self.limit(&config)?;
+        let needed = Generator::cache_bytes_of(&config, context_length);
+        if needed > self.max_cache_bytes {
+            let found = self.max_cache_bytes;
+            return Err(AgentError::CacheTooSmall { context_length, needed, found });
+        }
+        Ok(())
     }
 
     /// Most tokens in a conversation with a model.

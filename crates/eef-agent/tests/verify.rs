@@ -9,6 +9,7 @@ use eef_agent::{create_model, open_encoder};
 use eef_chat::{BpeTraining, ChatTemplate, Encoder, Tokenizer, train_bpe};
 use eef_llama::{Generator, GeneratorConfig, Llama, LlamaConfig, Packed, Request, device};
 use eef_train::{TrainExample, loss_and_gradients};
+use eef_weights::NamedTensor;
 use serde_json::{Value, json};
 
 const IDS: [u32; 6] = [3, 9, 4, 4, 20, 11];
@@ -117,17 +118,35 @@ fn every_changed_value_is_reported() {
 }
 
 #[test]
+fn a_recording_that_leaves_parameters_out_is_no_pass() {
+    let directory = tempfile::tempdir().unwrap();
+    model(directory.path());
+    let [.., (_, mut gradients)] = record(directory.path());
+    gradients["grad_norms"].as_object_mut().unwrap().remove("model.norm.weight");
+    let check = compare(directory.path(), "sft_grads.json", &gradients);
+    assert_eq!(check.mismatches, 1, "{check:?}");
+}
+
+#[test]
 fn a_near_tie_may_go_the_other_way_and_what_follows_is_compared() {
     let directory = tempfile::tempdir().unwrap();
     model(directory.path());
     let [_, _, (_, mut greedy), _] = record(directory.path());
-    // The recorded program chose another second token, and went on from it.
+    // The recorded program chose another second token, and went on from it. The two have the same
+    // embedding, which is their output layer too: their logits are equal.
     let mut tokens: Vec<u32> = serde_json::from_value(greedy[0]["greedy_ids"].clone()).unwrap();
-    tokens[1] = (tokens[1] + 1) % 50;
+    let (chosen, other) = (tokens[1] as usize, (tokens[1] as usize + 1) % 50);
+    let llama = Llama::load(directory.path(), &device("cpu").unwrap()).unwrap();
+    let tensors: Vec<_> = llama.tensors().map(|tensor| with_row(tensor, chosen, other)).collect();
+    let config = llama.config().to_json();
+    eef_weights::write_checkpoint(directory.path(), &config, &tensors).unwrap();
     let llama = Llama::load(directory.path(), &device("cpu").unwrap()).unwrap();
     let mut generator = Generator::new(llama, GeneratorConfig::default()).unwrap();
+    generator.submit(Request::greedy(0, IDS.to_vec(), 2)).unwrap();
+    tokens.splice(..2, generator.advance().unwrap().remove(0).tokens);
+    tokens[1] = if tokens[1] == chosen as u32 { other as u32 } else { chosen as u32 };
     let prompt = [&IDS[..], &tokens[..2]].concat();
-    generator.submit(Request::greedy(0, prompt, 3)).unwrap();
+    generator.submit(Request::greedy(1, prompt, 3)).unwrap();
     tokens.splice(2.., generator.advance().unwrap().remove(0).tokens);
     greedy[0]["greedy_ids"] = json!(tokens);
     assert_eq!(compare(directory.path(), "greedy.json", &greedy).mismatches, 1);
@@ -137,6 +156,23 @@ fn a_near_tie_may_go_the_other_way_and_what_follows_is_compared() {
     assert_eq!((check.near_ties[0].position, check.near_ties[0].expected), (1, tokens[1]));
     greedy[0]["greedy_ids"][4] = json!((tokens[4] + 1) % 50);
     assert_eq!(compare(directory.path(), "greedy.json", &greedy).mismatches, 1);
+    // No other token may stand in the near tie's place.
+    let far = (0..50).find(|id| *id as usize != chosen && *id as usize != other).unwrap();
+    greedy[0]["greedy_ids"] = json!([tokens[0], far, 0, 0, 0]);
+    let sharp = compare(directory.path(), "greedy.json", &greedy);
+    assert_eq!((sharp.mismatches, sharp.near_ties.len()), (1, 0), "{sharp:?}");
+}
+
+/// The tensor, with row `from` copied to row `to` where it is the embedding; all of it larger, so
+/// that other tokens are far.
+fn with_row(tensor: NamedTensor<'static>, from: usize, to: usize) -> NamedTensor<'static> {
+    if tensor.name() != "model.embed_tokens.weight" {
+        return tensor;
+    }
+    let width = tensor.shape()[1];
+    let mut values: Vec<f32> = tensor.values().iter().map(|value| value * 30.0).collect();
+    values.copy_within(from * width..(from + 1) * width, to * width);
+    NamedTensor::new(tensor.name().to_owned(), tensor.shape().to_vec(), values)
 }
 
 #[test]
@@ -152,7 +188,7 @@ fn recordings_that_say_nothing_are_refused() {
         ("[{\"prompt_ids\": [1]}]", "greedy.json: missing field `greedy_ids`"),
         (
             r#"[{"prompt_ids": [1], "greedy_ids": [2], "top1_top2_gap": []}]"#,
-            "greedy.json: case 1: expected a prompt, and a gap for each id",
+            "greedy.json: case 1: expected a prompt, ids, and a gap for each id",
         ),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -156,6 +156,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_generated_keeps_its_first_space() {
+        // All but the last, which is no SentencePiece.
+        for (normalizer, pre_tokenizer) in ways().into_iter().take(4) {
+            let file = sentence_piece(&normalizer, &pre_tokenizer);
+            let mut file: Value = serde_json::from_slice(&file).unwrap();
+            // As in files of LLaMA 2: the space before the first word is left out.
+            file["decoder"] = json!({
+                "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true,
+            });
+            let tokenizer = Tokenizer::from_bytes(file.to_string()).unwrap();
+            let ids = tokenizer.encode("hi mug hi").unwrap();
+            let whole = tokenizer.decode(&ids).unwrap();
+            for at in 1..ids.len() {
+                let before = tokenizer.decode(&ids[..at]).unwrap();
+                let added = tokenizer.decode_after(&ids[..at], &ids[at..]).unwrap();
+                assert_eq!(format!("{before}{added}"), whole, "{pre_tokenizer}");
+            }
+            assert!(whole.contains(" mug"), "{whole}");
+        }
+    }
+
+    #[test]
     fn a_space_before_every_word_is_refused() {
         let pre_tokenizer = json!({"type": "Sequence", "pretokenizers": [
             {"type": "WhitespaceSplit"},

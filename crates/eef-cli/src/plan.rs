@@ -7,6 +7,7 @@ mod sizes;
 use std::fmt::Write as _;
 
 use eef::Method;
+use eef_llama::Generator;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -23,6 +24,8 @@ struct Plan {
     name: String,
     method: String,
     sizes: Sizes,
+    gigaflops: f64,
+    is_cpu: bool,
     phases: Vec<Phase>,
     memory: Memory,
     /// What is wrong with results on the test tasks.
@@ -30,13 +33,21 @@ struct Plan {
     missing: Vec<Missing>,
 }
 
+/// Billions of operations per second that no CPU reaches in `f32`.
+const MOST_OF_A_CPU: f64 = 20_000.0;
+
 /// What a run holds at once, where that can be reckoned from sizes. Activations, the data, the
 /// store and the program itself come on top.
 #[derive(Debug, Serialize)]
 struct Memory {
     n_workers: usize,
-    /// Weights, gradients and the optimiser's moments, and each worker's own gradients.
+    /// Weights, gradients and the optimiser's moments, and each worker's own gradients; of an
+    /// adapter's numbers alone where one is trained, beside frozen weights.
     training_bytes: f64,
+    /// Weights while exploring: once for all workers.
+    weight_bytes: f64,
+    /// Conversations of the full context that a worker's keys and values have room for.
+    n_fitting: Option<usize>,
     /// Keys and values of all conversations that are generated at once, each as long as the
     /// context: nothing where the model is not there.
     cache_bytes: Option<f64>,
@@ -60,7 +71,9 @@ fn plan(config: &Config, method: &dyn Method) -> anyhow::Result<Plan> {
     let memory = Memory::of(config, &sizes, &inputs);
     let (name, method) = (config.name.clone(), config.method.name.clone());
     let leak = inputs.shop.as_ref().and_then(wiring::leak);
-    Ok(Plan { name, method, sizes, phases, memory, leak, missing: inputs.missing })
+    let (gigaflops, is_cpu) = (config.plan.gigaflops, config.machine.device == "cpu");
+    let missing = inputs.missing;
+    Ok(Plan { name, method, sizes, gigaflops, is_cpu, phases, memory, leak, missing })
 }
 
 impl Memory {
@@ -68,6 +81,7 @@ impl Memory {
         const BYTES: usize = size_of::<f32>();
         let n_workers = wiring::n_workers(config);
         let per_parameter = config.plan.bytes_per_trained_parameter + (BYTES * n_workers) as f64;
+        let weight_bytes = BYTES as f64 * sizes.n_parameters;
         let max_sequences = config.explore.max_sequences;
         let shape = inputs.shape();
         let context_length = shape.map(|shape| match config.model.context_length {
@@ -79,9 +93,23 @@ impl Memory {
             let of_worker = per_token * context_length as f64 * max_sequences as f64;
             of_worker.min(config.explore.max_cache_gigabytes * 1e9) * n_workers as f64
         });
+        let n_fitting = shape.zip(context_length).map(|(shape, context_length)| {
+            let of_one = Generator::cache_bytes_of(shape, context_length);
+            (config.explore.max_cache_gigabytes * 1e9) as usize / of_one.max(1)
+        });
+        let adapter = shape.and_then(|shape| {
+            let lora = wiring::lora(&config.train, config.seed).ok()??;
+            Some(lora.n_parameters(shape) as f64)
+        });
+        let training_bytes = match adapter {
+            Some(n_trained) => weight_bytes + n_trained * per_parameter,
+            None => sizes.n_parameters * per_parameter,
+        };
         Self {
             n_workers,
-            training_bytes: sizes.n_parameters * per_parameter,
+            training_bytes,
+            weight_bytes,
+            n_fitting,
             cache_bytes,
             max_sequences,
             context_length,
@@ -90,19 +118,22 @@ impl Memory {
 
     fn render(&self) -> String {
         let training = bytes(self.training_bytes);
-        let generation = match (self.cache_bytes, self.context_length) {
-            (Some(cache), Some(length)) => format!(
-                "up to {} for keys and values, of at most {} conversations per worker and {} tokens \
-                 each",
+        let weights = bytes(self.weight_bytes);
+        let generation = match (self.cache_bytes, self.context_length, self.n_fitting) {
+            (Some(cache), Some(length), Some(n_fitting)) => format!(
+                "{weights} for weights and up to {} for keys and values; each worker\n  has room for \
+                 {} of its {} conversations at their full {} tokens",
                 bytes(cache),
+                count(n_fitting.min(self.max_sequences) as u64),
                 self.max_sequences,
                 count(length as u64)
             ),
-            _ => "keys and values unknown until the model is there".to_owned(),
+            _ => format!("{weights} for weights; keys and values unknown until the model is there"),
         };
         format!(
-            "memory: {training} for weights, moments and the gradients of {} workers;\n  \
-             {generation};\n  activations, data and the program itself come on top\n",
+            "memory to train: {training} for weights, moments and the gradients of {} workers\n\
+             memory to explore: {generation}\n  activations, data and the program itself come on \
+             top of both\n",
             self.n_workers
         )
     }
@@ -134,7 +165,15 @@ impl Plan {
         );
         text.push_str(&self.table());
         let total: f64 = self.phases.iter().map(|phase| phase.seconds).sum();
-        let _ = writeln!(text, "\ntime: at most {} of computing", duration(total));
+        let _ = writeln!(
+            text,
+            "\ntime: {} of computing at the assumed {} GFLOP/s, which were not measured here",
+            duration(total),
+            count(self.gigaflops.round() as u64)
+        );
+        if self.is_cpu && self.gigaflops > MOST_OF_A_CPU {
+            text.push_str("  no CPU computes as fast: set plan.gigaflops to what yours does\n");
+        }
         text.push_str(&self.memory.render());
         if let Some(leak) = &self.leak {
             let _ = writeln!(text, "{leak}");

@@ -56,9 +56,12 @@ pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {
 /// The base model's directory. Its own context must hold what is asked of it.
 pub fn base_model(config: &Config) -> anyhow::Result<PathBuf> {
     let base = paths::require(&config.model.base, "the base model", &config.plan.model_source)?;
-    generation(config)
-        .check_context_length(&base)
-        .with_context(|| format!("model.context_length does not fit {}", base.display()))?;
+    generation(config).check_context_length(&base).with_context(|| {
+        format!(
+            "model.context_length or explore.max_cache_gigabytes does not fit {}",
+            base.display()
+        )
+    })?;
     Ok(base)
 }
 
@@ -118,7 +121,7 @@ pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
 }
 
 /// Adapters, where training is to have them.
-fn lora(train: &crate::config::TrainConfig, seed: u64) -> anyhow::Result<Option<LoraConfig>> {
+pub fn lora(train: &crate::config::TrainConfig, seed: u64) -> anyhow::Result<Option<LoraConfig>> {
     let targets = LoraTarget::parse_list(&train.lora_targets).context("train.lora_targets")?;
     let config = LoraConfig {
         rank: train.lora_rank,
@@ -274,6 +277,10 @@ pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
     let data = paths::resolve(&config.data.directory);
     let mut engine = config.clone();
     engine.machine.n_workers = 0;
+    if engine.machine.device == "cpu" {
+        // Answers on the CPU do not depend on what is kept for others.
+        engine.explore.max_cache_gigabytes = 0.0;
+    }
     let engine = (
         &engine.model.prompt,
         engine.model.context_length,

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eef_weights::WeightsError;
 
@@ -18,14 +18,59 @@ pub enum LlamaError {
         message: String,
     },
     /// A field of the configuration has a value that no model can have, or that is not supported.
-    #[error("config.json: {field} is {found}, expected {expected}")]
+    #[error("{}: {field} is {found}, expected {expected}", path.display())]
     ConfigValue {
+        /// The file; `config.json` for a configuration that is of no file.
+        path: PathBuf,
         /// The field, as `config.json` spells it.
         field: &'static str,
         /// Its value.
         found: String,
         /// What is possible.
         expected: String,
+    },
+    /// A directory has tensors that are no part of the model that its configuration describes.
+    #[error(
+        "{}: {n_tensors} tensors are no part of the model that config.json describes, such as \
+         {tensor}; do the two belong together?",
+        directory.display()
+    )]
+    ForeignTensors {
+        /// The model's directory.
+        directory: PathBuf,
+        /// The first of them.
+        tensor: String,
+        /// How many there are.
+        n_tensors: usize,
+    },
+    /// A name that is no preset.
+    #[error("no model is called `{name}` here; expected one of {known}")]
+    UnknownPreset {
+        /// The name.
+        name: String,
+        /// All presets.
+        known: String,
+    },
+    /// A field of a generator's configuration cannot be.
+    #[error("generator: {field} is {found}, expected {expected}")]
+    GeneratorConfig {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What is possible.
+        expected: String,
+    },
+    /// The model gave logits that are no numbers.
+    #[error(
+        "sequence {sequence}: the logits after {n_tokens} tokens are no finite numbers; are the \
+         weights damaged, or has training diverged?"
+    )]
+    NotFinite {
+        /// The sequence.
+        sequence: u64,
+        /// Its tokens so far.
+        n_tokens: usize,
     },
     /// A field of a LoRA configuration cannot be, or not on this model.
     #[error("LoRA: {field} is {found}, expected {expected}")]
@@ -71,4 +116,16 @@ pub enum LlamaError {
         /// Why it cannot be had, and what can.
         reason: String,
     },
+}
+
+impl LlamaError {
+    /// Names the file that a configuration is of.
+    pub(crate) fn in_file(self, file: &Path) -> Self {
+        match self {
+            Self::ConfigValue { field, found, expected, .. } => {
+                Self::ConfigValue { path: file.to_owned(), field, found, expected }
+            }
+            other => other,
+        }
+    }
 }

@@ -360,7 +360,7 @@ fn what_can_never_fit_is_refused_with_the_number_to_raise() {
 
     let config = GeneratorConfig { max_cache_bytes: 5, ..GeneratorConfig::default() };
     let refused = Generator::new(model(1), config).unwrap_err();
-    assert!(matches!(refused, LlamaError::ConfigValue { field: "max_cache_bytes", .. }));
+    assert!(matches!(refused, LlamaError::GeneratorConfig { field: "max_cache_bytes", .. }));
 }
 
 #[test]
@@ -398,4 +398,43 @@ fn stop_sequences_end_answers() {
     generator.submit(request).unwrap();
     let stopped = run_all(&mut generator).remove(&1).unwrap();
     assert_eq!((stopped.tokens.as_slice(), stopped.finish), (&tokens[..end], Finish::Stop));
+}
+
+/// What ends an answer may be known to the caller alone; others go on.
+#[test]
+fn callers_end_answers() {
+    let mut free = generator(2);
+    for sequence in 0..2 {
+        free.submit(Request::greedy(sequence, prompt(sequence, 8), 9)).unwrap();
+    }
+    let free = run_all(&mut free);
+    let mut generator = generator(2);
+    for sequence in 0..2 {
+        generator.submit(Request::greedy(sequence, prompt(sequence, 8), 9)).unwrap();
+    }
+    let mut stops = |sequence: u64, tokens: &[u32]| sequence == 1 && tokens.len() == 3;
+    let first = generator.advance_until(&mut stops).unwrap();
+    assert_eq!((first.len(), first[0].sequence, first[0].finish), (1, 1, Finish::Stop));
+    assert_eq!(first[0].tokens, free[&1].tokens[..3]);
+    let second = generator.advance_until(&mut stops).unwrap();
+    assert_eq!((second.len(), &second[0]), (1, &free[&0]));
+}
+
+/// One weight that is no number, as a damaged file or a training that diverged leaves it.
+#[test]
+fn logits_that_are_no_numbers_are_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = model(1);
+    let mut tensors: Vec<_> = model.tensors().collect();
+    let norm = tensors.iter_mut().find(|tensor| tensor.name() == "model.norm.weight").unwrap();
+    let mut values = norm.values().to_vec();
+    values[3] = f32::NAN;
+    *norm = eef_weights::NamedTensor::new(norm.name().to_owned(), norm.shape().to_vec(), values);
+    let config = model.config().to_json();
+    eef_weights::write_checkpoint(directory.path(), &config, &tensors).unwrap();
+    let damaged = Llama::load(directory.path(), &device("cpu").unwrap()).unwrap();
+    let mut generator = Generator::new(damaged, GeneratorConfig::default()).unwrap();
+    generator.submit(Request::greedy(4, prompt(4, 8), 9)).unwrap();
+    let error = generator.advance().unwrap_err();
+    assert!(matches!(error, LlamaError::NotFinite { sequence: 4, n_tokens: 8 }), "{error}");
 }

@@ -10,7 +10,7 @@ use eef_llama::{
     Generator, GeneratorConfig, Llama, LlamaConfig, LlamaError, LoraConfig, LoraTarget, Packed,
     Request, device,
 };
-use eef_weights::{Checkpoint, NamedTensor};
+use eef_weights::NamedTensor;
 use serde_json::Value;
 
 fn logits(model: &Llama, ids: &[u32]) -> Vec<f32> {
@@ -42,21 +42,6 @@ fn filled(model: &Llama, config: &LoraConfig) -> Llama {
     base().load_lora(config, &tensors).unwrap()
 }
 
-/// The tensors of PEFT's file, which `Checkpoint` reads beside any `config.json`.
-fn peft_tensors(folder: &Path) -> Vec<NamedTensor<'static>> {
-    let copy = tempfile::tempdir().unwrap();
-    let adapter = folder.join("adapter_model.safetensors");
-    fs::copy(adapter, copy.path().join("model.safetensors")).unwrap();
-    fs::write(copy.path().join("config.json"), "{}").unwrap();
-    let checkpoint = Checkpoint::open(copy.path()).unwrap();
-    let read = |name: &str| {
-        let shape = checkpoint.shape(name).unwrap().to_vec();
-        let values = checkpoint.read(name, &shape).unwrap();
-        NamedTensor::new(name.to_owned(), shape, values)
-    };
-    checkpoint.names().map(read).collect()
-}
-
 #[test]
 fn logits_are_those_of_peft_attached_and_merged() {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers");
@@ -67,13 +52,40 @@ fn logits_are_those_of_peft_attached_and_merged() {
     let rows = rows.concat();
     let model = Llama::load(&folder.join("llama3"), &device("cpu").unwrap()).unwrap();
     assert!(distance(&logits(&model, &ids), &rows) > 1e-2, "the adapter does something");
-    let targets = vec![LoraTarget::Q, LoraTarget::V, LoraTarget::Down];
-    let config = LoraConfig { rank: 4, alpha: 8.0, targets, ..LoraConfig::default() };
-    let model = model.load_lora(&config, &peft_tensors(&folder.join("lora"))).unwrap();
+    let model = model.load_peft(&folder.join("lora")).unwrap();
+    let config = model.lora_config().unwrap();
+    assert_eq!((config.rank, config.scale(), config.targets.len()), (4, 2.0, 3));
+    assert_eq!(
+        config.n_parameters(model.config()),
+        model.lora_tensors().iter().map(|tensor| tensor.values().len()).sum::<usize>()
+    );
     let attached = distance(&logits(&model, &ids), &rows);
     assert!(attached < 2e-5, "attached: logits are up to {attached} off");
     let merged = distance(&logits(&model.merge_lora(), &ids), &rows);
     assert!(merged < 2e-5, "merged: logits are up to {merged} off");
+}
+
+#[test]
+fn adapters_of_kinds_that_are_not_known_are_refused_by_field() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers/lora");
+    let text = fs::read_to_string(folder.join("adapter_config.json")).unwrap();
+    let parse = |text: &str| LoraConfig::from_peft_json("a/adapter_config.json".as_ref(), text);
+    assert!(parse(&text).is_ok());
+    for (from, to, expected) in [
+        ("\"use_dora\": false", "\"use_dora\": true", "use_dora is true"),
+        ("\"rank_pattern\": {}", "\"rank_pattern\": {\"q\": 2}", "rank_pattern is"),
+        ("\"bias\": \"none\"", "\"bias\": \"all\"", "bias is \"all\""),
+        ("\"LORA\"", "\"IA3\"", "peft_type is IA3"),
+        ("\"q_proj\"", "\"w_proj\"", "`w_proj`"),
+        ("\"r\": 4", "\"r\": 0", "rank is 0"),
+        ("\"r\": 4,", "", "missing field `r`"),
+        ("\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]", "modules_to_save is"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let message = parse(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(message.starts_with("a/adapter_config.json: "), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::header::{Header, TensorInfo};
 use crate::map::FileMap;
-use crate::{ElementType, WeightsError};
+use crate::{ElementType, NamedTensor, WeightsError};
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -96,22 +96,7 @@ impl Checkpoint {
     /// other than `F32`, `F16` and `BF16`.
     pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, WeightsError> {
         let (file, info) = self.find(name)?;
-        let path = file.path.clone();
-        if info.shape != expected {
-            let (expected, found) = (expected.to_vec(), info.shape.clone());
-            return Err(WeightsError::Shape { path, tensor: name.to_owned(), expected, found });
-        }
-        let Some(element_type) = ElementType::from_name(&info.element_type) else {
-            let found = info.element_type.clone();
-            return Err(WeightsError::ElementType { path, tensor: name.to_owned(), found });
-        };
-        let bytes = expected.iter().try_fold(element_type.size(), |n, side| n.checked_mul(*side));
-        if bytes != Some(info.bytes.len()) {
-            let found = info.bytes.len();
-            let reason = format!("tensor {name} of shape {expected:?} has {found} bytes");
-            return Err(WeightsError::Header { path, reason });
-        }
-        Ok(element_type.decode(&file.map[info.bytes.clone()]))
+        file.read(name, info, expected)
     }
 
     fn find(&self, name: &str) -> Result<(&WeightsFile, &TensorInfo), WeightsError> {
@@ -129,11 +114,52 @@ impl Checkpoint {
     }
 }
 
+/// Reads all tensors of one safetensors file, such as an adapter's, as `f32`, in the order of their
+/// names.
+///
+/// # Errors
+///
+/// Where the file cannot be read, is cut short, or has a type that is not known here.
+pub fn read_safetensors(path: &Path) -> Result<Vec<NamedTensor<'static>>, WeightsError> {
+    let file = WeightsFile::open(path.to_owned())?;
+    let tensors = file.header.tensors.iter();
+    let read = tensors.map(|(name, info)| {
+        let values = file.read(name, info, &info.shape)?;
+        Ok(NamedTensor::new(name.clone(), info.shape.clone(), values))
+    });
+    read.collect()
+}
+
 impl WeightsFile {
     fn open(path: PathBuf) -> Result<Self, WeightsError> {
         let map = FileMap::open(&path)?;
         let header = Header::parse(&path, &map)?;
         Ok(Self { path, map, header })
+    }
+
+    /// The values of a tensor that must have a shape.
+    fn read(
+        &self,
+        name: &str,
+        info: &TensorInfo,
+        expected: &[usize],
+    ) -> Result<Vec<f32>, WeightsError> {
+        let path = self.path.clone();
+        if info.shape != expected {
+            let (expected, found) = (expected.to_vec(), info.shape.clone());
+            return Err(WeightsError::Shape { path, tensor: name.to_owned(), expected, found });
+        }
+        let Some(element_type) = ElementType::from_name(&info.element_type) else {
+            let found = info.element_type.clone();
+            return Err(WeightsError::ElementType { path, tensor: name.to_owned(), found });
+        };
+        let bytes = expected.iter().try_fold(element_type.size(), |n, side| n.checked_mul(*side));
+        if bytes != Some(info.bytes.len()) {
+            let found = info.bytes.len();
+            let reason = format!("tensor {name} of shape {expected:?} has {found} bytes");
+            return Err(WeightsError::Header { path, reason });
+        }
+        Ok(element_type.decode(&self.map[info.bytes.clone()]))
     }
 }
 

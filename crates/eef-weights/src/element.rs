@@ -59,15 +59,7 @@ impl ElementType {
 }
 
 pub(crate) fn f32_from_f16(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let exponent = u32::from(bits >> 10) & 0x1f;
-    let fraction = u32::from(bits) & 0x3ff;
-    match exponent {
-        // Subnormal: the fraction counts steps of 2^-24, which `f32` holds exactly.
-        0 => f32::from_bits(sign | (fraction as f32 * 2f32.powi(-24)).to_bits()),
-        0x1f => f32::from_bits(sign | 0x7f80_0000 | (fraction << 13)),
-        _ => f32::from_bits(sign | ((exponent + 112) << 23) | (fraction << 13)),
-    }
+    half::f16::from_bits(bits).to_f32()
 }
 
 #[cfg(test)]

@@ -112,6 +112,16 @@ pub enum WeightsError {
         /// The type's name in the header.
         found: String,
     },
+    /// A tensor that no safetensors file can hold.
+    #[error("{}: tensor {tensor} cannot be written: {reason}", path.display())]
+    CannotWrite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A tensor given for writing has another number of values than its shape says.
     #[error("tensor {tensor} of shape {shape:?} was given {found} values")]
     ValueCount {

@@ -21,6 +21,44 @@ pub(crate) struct TensorInfo {
     pub(crate) bytes: Range<usize>,
 }
 
+/// No header may ask for more: real ones have some hundred bytes for each of some hundred tensors.
+const MOST_HEADER_BYTES: usize = 16 << 20;
+/// No header may list more tensors: an entry of a few bytes takes ten times as many in memory.
+const MOST_TENSORS: usize = 1 << 16;
+
+/// The entries by name, each name once.
+struct Entries(BTreeMap<String, Entry>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> serde::de::Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an object of tensors by name")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some((name, entry)) = map.next_entry::<String, Entry>()? {
+            if entries.len() == MOST_TENSORS {
+                return Err(serde::de::Error::custom("more tensors than any model has"));
+            }
+            if entries.contains_key(&name) {
+                return Err(serde::de::Error::custom(format!("tensor {name} is there twice")));
+            }
+            entries.insert(name, entry);
+        }
+        Ok(Entries(entries))
+    }
+}
+
 /// An entry as it is written; `__metadata__` has none of these fields.
 #[derive(Deserialize)]
 struct Entry {
@@ -33,6 +71,9 @@ impl Header {
     /// Reads and checks the header of a file's bytes.
     pub(crate) fn parse(path: &Path, file: &[u8]) -> Result<Self, WeightsError> {
         let fail = |reason: String| WeightsError::Header { path: path.to_owned(), reason };
+        if file.starts_with(b"version https://git-lfs") {
+            return Err(fail("it is a pointer of Git LFS: run `git lfs pull`".to_owned()));
+        }
         let (length, rest) = file
             .split_first_chunk::<8>()
             .ok_or_else(|| fail(format!("it has {} bytes, fewer than a header's 8", file.len())))?;
@@ -41,13 +82,16 @@ impl Header {
             usize::try_from(length).ok().filter(|n| *n <= rest.len()).ok_or_else(|| {
                 fail(format!("its header says {length} bytes, {} follow: truncated?", rest.len()))
             })?;
+        if length > MOST_HEADER_BYTES {
+            return Err(fail(format!("its header has {length} bytes, more than any model's")));
+        }
         let (text, data) = rest.split_at(length);
-        let items: BTreeMap<String, Entry> = serde_json::from_slice(text)
+        let items: Entries = serde_json::from_slice(text)
             .map_err(|error| fail(format!("its header does not parse: {error}")))?;
 
         let mut tensors = BTreeMap::new();
         let mut ranges = Vec::new();
-        for (name, entry) in items {
+        for (name, entry) in items.0 {
             if name == "__metadata__" {
                 continue;
             }

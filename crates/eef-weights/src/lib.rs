@@ -36,7 +36,7 @@ mod map;
 mod shards;
 mod write;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, read_safetensors};
 pub use element::ElementType;
 pub use error::WeightsError;
 pub use files::{directory_hash, write_atomically};

@@ -31,7 +31,9 @@ impl Default for WriteOptions {
 ///
 /// Each tensor's values are asked for by name, once, and forgotten when they are written: memory is
 /// that of the largest tensor. The same input gives the same bytes. Weights of an earlier writing
-/// that would be read in place of these are removed; other files stay as they are.
+/// that would be read in place of these are removed; other files stay as they are. Where several
+/// files are written over several and the work is cut off, no index is left: such a directory is
+/// refused when it is opened, and has to be written again.
 ///
 /// # Errors
 ///
@@ -53,7 +55,11 @@ pub fn write_shards(
         0 | 1 => vec![SINGLE.to_owned()],
         n => (1..=n).map(|i| format!("model-{i:05}-of-{n:05}.safetensors")).collect(),
     };
-    let (mut weight_map, mut total) = (BTreeMap::new(), 0);
+    // Shards are replaced one by one, and an index would make a model of new and old ones.
+    if names.len() > 1 && directory.join(INDEX).exists() {
+        remove(&directory.join(INDEX))?;
+    }
+    let (mut weight_map, mut total) = (BTreeMap::new(), 0u64);
     for (file, shard) in names.iter().zip(&shards) {
         let element_type = options.element_type;
         write_file(&directory.join(file), shard, element_type, &mut |place| {
@@ -61,7 +67,7 @@ pub fn write_shards(
         })?;
         for (name, shape) in *shard {
             weight_map.insert(*name, file.as_str());
-            total += n_bytes(shape, options);
+            total = total.saturating_add(n_bytes(shape, options));
         }
     }
     if names.len() == 1 {
@@ -85,18 +91,19 @@ fn shards<'a, 'b>(
     let (mut shards, mut start, mut filled) = (Vec::new(), 0, 0);
     for (place, (_, shape)) in tensors.iter().enumerate() {
         let n = n_bytes(shape, options);
-        if place > start && filled + n > options.max_shard_bytes {
+        if place > start && n > options.max_shard_bytes.saturating_sub(filled) {
             shards.push(&tensors[start..place]);
             (start, filled) = (place, 0);
         }
-        filled += n;
+        filled = filled.saturating_add(n);
     }
     shards.push(&tensors[start..]);
     shards
 }
 
 fn n_bytes(shape: &[usize], options: WriteOptions) -> u64 {
-    shape.iter().product::<usize>() as u64 * options.element_type.size() as u64
+    let size = options.element_type.size() as u64;
+    shape.iter().fold(size, |n, side| n.saturating_mul(*side as u64))
 }
 
 fn remove(path: &Path) -> Result<(), WeightsError> {
@@ -151,6 +158,43 @@ mod tests {
         assert_eq!(rounded[6 + 3], 1.0);
         write(directory.path(), ElementType::F16, 1_000);
         assert!(read().iter().zip(&expected).all(|(a, b)| (a - b).abs() <= b.abs() / 2048.0));
+    }
+
+    #[test]
+    fn shards_of_two_models_are_never_one_model() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(write(directory.path(), ElementType::F32, 1).len(), 3);
+        let mut n_given = 0;
+        let mut failing = |name: &str| {
+            n_given += 1;
+            let mut values = values(name);
+            values.truncate(if n_given == 2 { 0 } else { values.len() });
+            Ok(values)
+        };
+        let options = WriteOptions { element_type: ElementType::F32, max_shard_bytes: 1 };
+        write_shards(directory.path(), "{}", &tensors(), options, &mut failing).unwrap_err();
+        let error = Checkpoint::open(directory.path()).unwrap_err();
+        assert!(matches!(error, WeightsError::NoWeights { .. }), "{error}");
+        write(directory.path(), ElementType::F32, 1);
+        assert!(Checkpoint::open(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn what_the_format_cannot_hold_is_refused_before_anything_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let tensor = |name: &str, shape: &[usize]| (name.to_owned(), shape.to_vec());
+        for tensors in [
+            vec![tensor("a", &[1]), tensor("a", &[2])],
+            vec![tensor("__metadata__", &[1])],
+            vec![tensor("a", &[1 << 32, 1 << 32])],
+        ] {
+            let mut values = |_: &str| Ok(Vec::new());
+            let options = WriteOptions::default();
+            let error = write_shards(directory.path(), "{}", &tensors, options, &mut values);
+            let error = error.unwrap_err();
+            assert!(matches!(error, WeightsError::CannotWrite { .. }), "{error}");
+            assert!(!directory.path().join(SINGLE).exists());
+        }
     }
 
     #[test]

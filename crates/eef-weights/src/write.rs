@@ -78,20 +78,35 @@ pub fn write_safetensors(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<(),
     })
 }
 
-/// Writes one safetensors file: tensors by name and shape, whose values are asked for one by one in
-/// this order.
+/// Writes one safetensors file: tensors by name, in this order, and shape, whose values are asked for
+/// one by one.
 pub(crate) fn write_file<'a>(
     path: &Path,
     tensors: &[(&str, &[usize])],
     element_type: ElementType,
     values: &mut dyn FnMut(usize) -> Result<Cow<'a, [f32]>, WeightsError>,
 ) -> Result<(), WeightsError> {
+    let refuse = |tensor: &str, reason| {
+        let (path, tensor) = (path.to_owned(), tensor.to_owned());
+        Err(WeightsError::CannotWrite { path, tensor, reason })
+    };
+    for (place, (name, _)) in tensors.iter().enumerate() {
+        if *name == "__metadata__" {
+            return refuse(name, "the format keeps this name for itself");
+        }
+        if place > 0 && tensors[place - 1].0 == *name {
+            return refuse(name, "it is there twice");
+        }
+    }
     // Hugging Face's loader wants the framework that wrote the file; "pt" means row-major tensors.
     let mut header = String::from(r#"{"__metadata__":{"format":"pt"}"#);
-    let mut position = 0;
+    let mut position = 0usize;
     for (name, shape) in tensors {
+        let sides = shape.iter().try_fold(element_type.size(), |n, side| n.checked_mul(*side));
+        let Some(end) = sides.and_then(|n| position.checked_add(n)) else {
+            return refuse(name, "its shape has more bytes than an address space");
+        };
         let name = serde_json::Value::from(*name).to_string();
-        let end = position + element_type.size() * shape.iter().product::<usize>();
         let (shape, offsets) = (format!("{shape:?}"), format!("{:?}", [position, end]));
         header.extend([",", &name, r#":{"dtype":""#, element_type.name(), r#"","shape":"#, &shape]);
         header.extend([r#","data_offsets":"#, &offsets, "}"]);

@@ -31,8 +31,7 @@ pub(super) fn compare(llama: &Llama, path: &Path, tally: &mut Tally) -> Result<(
     let (loss, gradients) = loss_and_gradients(llama, &[example])?;
     tally.case("loss".to_owned());
     let difference = (loss - recording.loss).abs();
-    // In proportion to its own bound, so that the worst of all cases can be told.
-    tally.near("loss", [loss, recording.loss], difference * (MOST_NORM / MOST_LOSS), MOST_NORM);
+    tally.near("loss", [loss, recording.loss], difference, MOST_LOSS);
 
     let mut found: BTreeMap<String, f64> = BTreeMap::new();
     for tensor in gradients.tensors() {
@@ -41,6 +40,10 @@ pub(super) fn compare(llama: &Llama, path: &Path, tally: &mut Tally) -> Result<(
     let total = found.values().sum::<f64>().sqrt();
     tally.case("norm of all gradients".to_owned());
     relative(tally, [total, recording.grad_norm_total]);
+    for name in found.keys().filter(|name| !recording.grad_norms.contains_key(*name)) {
+        tally.case(name.clone());
+        tally.same("norm of a parameter", &Some(name), &None);
+    }
     for (name, expected) in recording.grad_norms {
         tally.case(name.clone());
         match found.get(&name) {

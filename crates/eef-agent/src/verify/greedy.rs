@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eef_llama::{Generator, GeneratorConfig, Llama, Request};
+use eef_llama::{Generator, GeneratorConfig, Llama, Packed, Request};
 use serde::Deserialize;
 
 use super::{NearTie, Tally, read, refuse};
@@ -10,6 +10,9 @@ use crate::AgentError;
 
 /// Where the two likeliest logits are nearer than this, either token may follow.
 const NEAR_TIE: f64 = 5e-3;
+
+/// By how much the recorded token's logit may be off, as in the comparison of logits.
+const MOST_LOGIT: f64 = 2e-3;
 
 #[derive(Deserialize)]
 struct Case {
@@ -22,8 +25,10 @@ struct Case {
 pub(super) fn compare(llama: &Llama, path: &Path, tally: &mut Tally) -> Result<(), AgentError> {
     let cases: Vec<Case> = read(path)?;
     for (number, case) in cases.iter().enumerate() {
-        if case.prompt_ids.is_empty() || case.greedy_ids.len() != case.top1_top2_gap.len() {
-            let message = format!("case {}: expected a prompt, and a gap for each id", number + 1);
+        let is_empty = case.prompt_ids.is_empty() || case.greedy_ids.is_empty();
+        if is_empty || case.greedy_ids.len() != case.top1_top2_gap.len() {
+            let message =
+                format!("case {}: expected a prompt, ids, and a gap for each id", number + 1);
             return Err(refuse(path, message));
         }
         tally.case((number + 1).to_string());
@@ -44,8 +49,11 @@ pub(super) fn compare(llama: &Llama, path: &Path, tally: &mut Tally) -> Result<(
             }
             let (expected, gap) = (expected[n_agreed], case.top1_top2_gap[n_same]);
             let chosen = found.get(n_agreed).copied();
+            let read = [&case.prompt_ids[..], &case.greedy_ids[..n_same]].concat();
+            let behind =
+                if gap < NEAR_TIE { behind_best(llama, read, expected)? } else { f64::MAX };
             match chosen {
-                Some(found) if gap < NEAR_TIE => {
+                Some(found) if behind < NEAR_TIE + MOST_LOGIT => {
                     let (case, position) = (number + 1, n_same);
                     tally.check.near_ties.push(NearTie { case, position, gap, expected, found });
                 }
@@ -59,4 +67,14 @@ pub(super) fn compare(llama: &Llama, path: &Path, tally: &mut Tally) -> Result<(
         }
     }
     Ok(())
+}
+
+/// How far a token's logit after `tokens` is behind the largest.
+fn behind_best(llama: &Llama, tokens: Vec<u32>, token: u32) -> Result<f64, AgentError> {
+    let last = tokens.len().saturating_sub(1);
+    let hidden = llama.forward_hidden(&Packed::new([tokens])?)?.narrow(0, last, 1);
+    let logits: Vec<f32> = llama.logits(hidden).into_data().iter::<f32>().collect();
+    let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let of_token = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+    Ok(f64::from(best) - f64::from(of_token))
 }

@@ -30,6 +30,7 @@ pub(super) fn compare(llama: &Llama, path: &Path, tally: &mut Tally) -> Result<(
         let is_whole = case.top20_ids.len() == n
             && case.top20_logits.len() == n
             && case.top20_ids.iter().zip(&case.top20_logits).all(|(a, b)| a.len() == b.len())
+            && case.top20_ids.iter().all(|ids| !ids.is_empty())
             && case.target_logprob.as_ref().is_none_or(|next| next.len() + 1 == n);
         if !is_whole {
             let message = format!("case {}: expected one row for each of {n} ids", number + 1);

@@ -104,6 +104,11 @@ pub fn verify(
     reference: &Path,
     device_name: &str,
 ) -> Result<Vec<FileCheck>, AgentError> {
+    for folder in [directory, reference] {
+        if !folder.is_dir() {
+            return Err(refuse(folder, "there is no such folder".to_owned()));
+        }
+    }
     let files = FILES.map(|(file, _)| file);
     let present: Vec<_> = files.into_iter().filter(|file| reference.join(file).exists()).collect();
     if present.is_empty() {
@@ -146,13 +151,15 @@ struct Tally {
     case: String,
     /// Whether the case under way differs already.
     differs: bool,
+    /// The shown difference, as a share of what it may be.
+    worst_share: f64,
 }
 
 impl Tally {
     fn new(file: &'static str) -> Self {
         let near_ties = Vec::new();
         let check = FileCheck { file, cases: 0, mismatches: 0, worst: None, near_ties };
-        Self { check, case: String::new(), differs: false }
+        Self { check, case: String::new(), differs: false, worst_share: 0.0 }
     }
 
     /// Begins a case.
@@ -184,8 +191,9 @@ impl Tally {
         }
     }
 
-    /// Compares numbers: `difference` is their distance, and `most` what it may be. The largest
-    /// distance is shown, within bounds or not, unless something without a size differs.
+    /// Compares numbers: `difference` is their distance, and `most` what it may be. The distance
+    /// that is the largest share of its bound is shown, within it or not, unless something without
+    /// a size differs.
     fn near(&mut self, what: &str, [found, expected]: [f64; 2], difference: f64, most: f64) {
         // Not a number is as far as can be.
         let difference = if difference.is_nan() { f64::INFINITY } else { difference };
@@ -194,9 +202,10 @@ impl Tally {
         }
         let is_worse = match &self.check.worst {
             None => true,
-            Some(worst) => worst.difference.is_some_and(|largest| difference > largest),
+            Some(worst) => worst.difference.is_some() && difference / most > self.worst_share,
         };
         if is_worse {
+            self.worst_share = difference / most;
             self.check.worst = Some(Difference {
                 case: self.case.clone(),
                 what: what.to_owned(),

@@ -90,7 +90,11 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Config, LoadError> 
 /// The first key in which two configurations differ, with both values; machine settings and the
 /// plan's assumptions may differ.
 pub fn difference(old: &str, new: &str) -> Option<String> {
-    first_difference(old, new, |key| key != "machine.n_workers" && !key.starts_with("plan."))
+    let changes_results = |key: &str| {
+        !["machine.n_workers", "explore.max_cache_gigabytes"].contains(&key)
+            && !key.starts_with("plan.")
+    };
+    first_difference(old, new, changes_results)
 }
 
 /// As [`difference`], within some sections only.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::inputs::Inputs;
 use crate::config::Config;
+use crate::output::count;
 use crate::wiring;
 
 /// Trajectories whose tokens are counted, at most: means need no more.
@@ -47,7 +48,7 @@ pub(super) struct Assumption {
 impl fmt::Display for Assumption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.value {
-            value if value >= 1e6 => write!(f, "{} = {value:e}", self.key),
+            value if value >= 1e6 => write!(f, "{} = {}", self.key, count(value.round() as u64)),
             value => write!(f, "{} = {value}", self.key),
         }
     }

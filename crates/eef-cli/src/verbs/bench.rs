@@ -51,10 +51,7 @@ struct Measured {
 
 /// Measures.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    let directory = match &arguments.model {
-        Some(model) => model.clone(),
-        None => crate::wiring::base_model(&context.config()?)?,
-    };
+    let directory = context.model_or_base(arguments.model.as_ref())?;
     let n_threads = context.global.threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
     pool.context("cannot start threads")?.install(|| measure(context, arguments, &directory))

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use eef_agent::{CompletionRequest, Prompt, TextCompletion, TextGenerator};
 use eef_core::{Event, Message, Progress, Seed};
-use eef_llama::Finish;
+use eef_llama::{Finish, GeneratorConfig};
 use eef_rollout::RolloutError;
 use serde::Deserialize;
 
@@ -21,11 +21,14 @@ pub struct Arguments {
     /// Model directory; without it the embedded base model, which only knows its shop
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Directory of a PEFT LoRA adapter to add to the model's weights
+    #[arg(long, value_name = "DIR", requires = "model")]
+    adapter: Option<PathBuf>,
     /// A prompt; may be given several times
     #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
     prompt: Vec<String>,
     /// File of prompts, one JSON value a line: a text, {"prompt": text}, or {"messages": [{"role":
-    /// "user", "content": text}, …]}; - for stdin
+    /// "user", "content": text}, …]} with the roles user and assistant; - for stdin
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
     /// Continues texts as they stand, control tokens by name, instead of answering them in the
@@ -33,14 +36,23 @@ pub struct Arguments {
     #[arg(long)]
     raw: bool,
     /// Most tokens of an answer
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    max_new_tokens: usize,
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    max_new_tokens: u32,
+    /// A text that ends an answer, and is no part of it; may be given several times
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    stop: Vec<String>,
     /// 0 takes the likeliest token
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = temperature)]
     temperature: f32,
+    /// Samples from this many of the likeliest tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    top_k: Option<u32>,
     /// Samples from the likeliest tokens that together have this probability
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = share)]
     top_p: f32,
+    /// Samples from tokens at least this share as likely as the likeliest
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = min_share)]
+    min_p: f32,
     /// Answers to each prompt
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
@@ -48,8 +60,33 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Answers generated at once
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    batch: usize,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Most memory for keys and values, in gigabytes; answers wait for each other where they do not
+    /// fit together
+    #[arg(long, value_name = "GB", default_value_t = 2.0, allow_negative_numbers = true, value_parser = gigabytes)]
+    cache_gigabytes: f64,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    number(text, |value| value == 0.0 || value >= 1e-6, "0, or at least a millionth")
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    number(text, |value| value > 0.0 && value <= 1.0, "more than 0 and at most 1")
+}
+
+fn min_share(text: &str) -> Result<f32, String> {
+    number(text, |value| (0.0..=1.0).contains(&value), "between 0 and 1")
+}
+
+fn gigabytes(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0 && value <= 1e6, "more than 0").map(f64::from)
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, expected: &str) -> Result<f32, String> {
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && fits(*value));
+    value.map(|value| value as f32).ok_or_else(|| format!("expected {expected}"))
 }
 
 /// A line of a file of prompts.
@@ -57,11 +94,24 @@ pub struct Arguments {
 #[serde(untagged)]
 enum Line {
     Text(String),
-    Prompt { prompt: String },
-    Messages { messages: Vec<Said> },
+    Prompt(PromptLine),
+    Messages(MessagesLine),
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PromptLine {
+    prompt: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessagesLine {
+    messages: Vec<Said>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Said {
     role: String,
     content: String,
@@ -70,12 +120,18 @@ struct Said {
 /// Generates.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let prompts = arguments.read()?;
-    let model = match &arguments.model {
-        Some(model) => model.clone(),
-        None => crate::wiring::base_model(&context.config()?)?,
-    };
+    let model = context.model_or_base(arguments.model.as_ref())?;
     let device = context.global.device.as_deref().unwrap_or("cpu");
-    let mut generator = TextGenerator::open(&model, device, arguments.batch)?;
+    let config = GeneratorConfig {
+        max_sequences: arguments.batch as usize,
+        max_cache_bytes: (arguments.cache_gigabytes * 1e9) as usize,
+        ..GeneratorConfig::default()
+    };
+    let mut generator = match &arguments.adapter {
+        Some(adapter) => TextGenerator::open_with_adapter(&model, adapter, device, config)?,
+        None => TextGenerator::open(&model, device, config)?,
+    };
+    let context_length = generator.model().config().max_position_embeddings;
     let seed = Seed::new(arguments.seed);
     let requests: Vec<CompletionRequest> = prompts
         .iter()
@@ -84,9 +140,12 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
             let of_prompt = seed.derive("prompt", number as u64);
             (0..arguments.samples).map(move |sample| CompletionRequest {
                 prompt: prompt.clone(),
-                max_new_tokens: arguments.max_new_tokens,
+                max_new_tokens: arguments.max_new_tokens as usize,
                 temperature: arguments.temperature,
                 top_p: arguments.top_p,
+                top_k: arguments.top_k.map(|k| k as usize),
+                min_p: arguments.min_p,
+                stops: arguments.stop.clone(),
                 seed: of_prompt.derive("sample", sample.into()).get(),
             })
         })
@@ -113,14 +172,22 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     }
     let n_prompt: usize = completions.iter().map(|completion| completion.n_prompt_tokens).sum();
     context.progress.note(&format!(
-        "{} answers: {n_tokens} tokens to {n_prompt} of prompts in {seconds:.1} s, {:.1} tokens a \
-         second",
+        "{} {}: {n_tokens} tokens to {n_prompt} of prompts in {seconds:.1} s, {:.1} tokens a second",
         completions.len(),
+        if completions.len() == 1 { "answer" } else { "answers" },
         n_tokens as f64 / seconds.max(1e-9)
     ));
     if completions.len() < n_requests {
         let (n_committed, n_units) = (completions.len(), n_requests);
         return Err(RolloutError::Interrupted { n_committed, n_units }.into());
+    }
+    let refused = completions.iter().find(|completion| completion.token_ids.is_empty());
+    if let Some(refused) = refused {
+        bail!(
+            "prompt {} has {} tokens, and the model's context is {context_length}: shorten it",
+            refused.request / n_samples + 1,
+            refused.n_prompt_tokens
+        );
     }
     Ok(())
 }
@@ -149,8 +216,8 @@ fn print(
         output::print(&format!("--- prompt {}, answer {}\n", prompt + 1, sample + 1))?;
     }
     output::print(&format!("{}\n", completion.text))?;
-    if completion.finish == Finish::ContextFull {
-        context.progress.note("the model's context is full");
+    if completion.finish == Finish::ContextFull && !completion.token_ids.is_empty() {
+        context.progress.note(&format!("prompt {}: the model's context is full", prompt + 1));
     }
     Ok(())
 }
@@ -181,11 +248,16 @@ impl Arguments {
 
     fn parse(&self, line: &str) -> anyhow::Result<Prompt> {
         let Ok(parsed) = serde_json::from_str(line) else {
-            bail!("expected a JSON text, {{\"prompt\": …}} or {{\"messages\": […]}}");
+            bail!(
+                "expected a JSON text, {{\"prompt\": text}}, or {{\"messages\": [{{\"role\": …, \
+                 \"content\": text}}, …]}}, and no other fields"
+            );
         };
         let messages = match parsed {
-            Line::Text(text) | Line::Prompt { prompt: text } => return Ok(self.prompt_of(text)),
-            Line::Messages { messages } => messages,
+            Line::Text(text) | Line::Prompt(PromptLine { prompt: text }) => {
+                return Ok(self.prompt_of(text));
+            }
+            Line::Messages(MessagesLine { messages }) => messages,
         };
         ensure!(!self.raw, "--raw continues texts, and this is a conversation");
         let mut said = Vec::new();
@@ -193,7 +265,10 @@ impl Arguments {
             said.push(match role.as_str() {
                 "user" => Message::user(content),
                 "assistant" => Message::assistant(content, None),
-                other => bail!("the role `{other}` is not known; expected user or assistant"),
+                other => bail!(
+                    "the role `{other}` is not known; expected user or assistant (a system message \
+                     can be written out with --raw)"
+                ),
             });
         }
         let ends_with_user =

@@ -80,16 +80,39 @@ impl LlamaConfig {
     ///
     /// Where a field is missing or has a value that is impossible or not supported.
     pub fn from_json(path: &Path, text: &str) -> Result<Self, LlamaError> {
-        let mut config: Self = serde_json::from_str(text).map_err(|error| {
+        let config: Self = serde_json::from_str(text).map_err(|error| {
             LlamaError::ConfigSyntax { path: path.to_owned(), message: error.to_string() }
         })?;
-        if let Some(theta) = config.rope_parameters().and_then(|rope| rope.get("rope_theta")) {
-            let usable = theta.as_f64();
-            check("rope_parameters.rope_theta", theta, usable.is_some(), "a positive number")?;
-            config.rope_theta = usable.unwrap_or_default();
+        config.completed(text).map_err(|error| error.in_file(path))
+    }
+
+    /// The configuration that a file's text means.
+    fn completed(mut self, text: &str) -> Result<Self, LlamaError> {
+        let config = &mut self;
+        for name in ["rope_scaling", "rope_parameters"] {
+            let rope = config.other.get_mut(name).and_then(Value::as_object_mut);
+            if let Some(theta) = rope.and_then(|rope| rope.remove("rope_theta")) {
+                let usable = theta.as_f64();
+                check("rope_theta", theta, usable.is_some(), "a positive number")?;
+                config.rope_theta = usable.unwrap_or_default();
+            }
         }
+        config.take_family_defaults(text);
         config.validate()?;
-        Ok(config)
+        Ok(self)
+    }
+
+    /// What a field that is absent means in its family, where that is something else than null
+    /// means. Source: `MistralConfig` of transformers.
+    fn take_family_defaults(&mut self, text: &str) {
+        if self.other.get("model_type").and_then(Value::as_str) != Some("mistral") {
+            return;
+        }
+        let fields: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        if !fields.contains_key("num_key_value_heads") {
+            self.num_key_value_heads = Some(8);
+        }
+        self.other.entry("sliding_window").or_insert(Value::from(4096));
     }
 
     /// The text of a `config.json` that transformers reads, for weights written as `f32`.
@@ -104,6 +127,10 @@ impl LlamaConfig {
         // Programs that know one spelling alone must find the scaling too.
         if let Some(rope) = config.rope_parameters().filter(|_| !config.has_plain_rope()).cloned() {
             config.other.entry("rope_scaling".to_owned()).or_insert(Value::Object(rope));
+        }
+        let rope = config.other.get_mut("rope_parameters").and_then(Value::as_object_mut);
+        if let Some(rope) = rope {
+            rope.insert("rope_theta".to_owned(), config.rope_theta.into());
         }
         // Whatever the model was loaded from: weights are written as `f32`, and a program that
         // reads another type here would round them. Newer versions of transformers say `dtype`.
@@ -170,35 +197,15 @@ impl LlamaConfig {
     /// Where a number is missing or impossible, or the kind is not supported.
     pub fn rope_scaling(&self) -> Result<RopeScaling, LlamaError> {
         let older = self.other.get("rope_scaling").and_then(Value::as_object);
-        let Some(rope) = self.rope_parameters().or(older) else { return Ok(RopeScaling::None) };
-        let kind = ["rope_type", "type"].into_iter().find_map(|key| rope.get(key));
-        let number = |field: &'static str, key: &str| {
-            let found = rope.get(key).unwrap_or(&Value::Null);
-            let value = found.as_f64().filter(|value| value.is_finite() && *value > 0.0);
-            check(field, found, value.is_some(), "a positive number")?;
-            Ok::<_, LlamaError>(value.unwrap_or_default())
-        };
-        let factor = || number("the rotary embedding's factor", "factor");
-        match kind.unwrap_or(&Value::Null).as_str().unwrap_or("default") {
-            "default" => Ok(RopeScaling::None),
-            "linear" => Ok(RopeScaling::Linear { factor: factor()? }),
-            "llama3" => {
-                let low = number("low_freq_factor", "low_freq_factor")?;
-                let high = number("high_freq_factor", "high_freq_factor")?;
-                check("high_freq_factor", high, high > low, "more than low_freq_factor")?;
-                let original =
-                    number("original_max_position_embeddings", "original_max_position_embeddings")?;
-                Ok(RopeScaling::Llama3 {
-                    factor: factor()?,
-                    low_freq_factor: low,
-                    high_freq_factor: high,
-                    original_max_position_embeddings: original,
-                })
+        let [newer, older] =
+            [self.rope_parameters(), older].map(|rope| rope.map(RopeScaling::parse));
+        match (newer.transpose()?, older.transpose()?) {
+            (Some(newer), Some(older)) => {
+                let expected = "what rope_parameters say, or one of the two alone";
+                check("rope_scaling", format!("{older:?}"), newer == older, expected)?;
+                Ok(newer)
             }
-            other => {
-                check("rope_type", other, false, "\"default\", \"linear\" or \"llama3\"")?;
-                Ok(RopeScaling::None)
-            }
+            (newer, older) => Ok(newer.or(older).unwrap_or(RopeScaling::None)),
         }
     }
 
@@ -350,6 +357,35 @@ mod tests {
     }
 
     #[test]
+    fn spellings_that_disagree_are_refused_and_one_place_holds_the_base() {
+        let both = "{\"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": \"default\"}, \
+             \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2},";
+        let message = parse(&TINY.replacen('{', both, 1)).unwrap_err().to_string();
+        assert!(message.contains("rope_scaling is Linear"), "{message}");
+        let newer = "{\"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": \"default\"},";
+        let loaded = parse(&TINY.replacen('{', newer, 1)).unwrap();
+        let changed = LlamaConfig { rope_theta: 1e6, ..loaded };
+        assert_eq!(parse(&changed.to_json()).unwrap().rope_theta, 1e6);
+        let older =
+            "{\"rope_scaling\": {\"rope_theta\": 3e5, \"type\": \"linear\", \"factor\": 2},";
+        let older = parse(&TINY.replacen('{', older, 1)).unwrap();
+        assert_eq!(parse(&older.to_json()).unwrap().rope_theta, 3e5);
+    }
+
+    #[test]
+    fn what_a_mistral_file_leaves_out_is_mistrals() {
+        let text = TINY.replace("\"llama\"", "\"mistral\"").replace("128", "8192");
+        assert_eq!(parse(&text).unwrap().sliding_window(), Some(4096));
+        let text = text.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 16");
+        let text = text.replace("\"num_key_value_heads\": 2,", "");
+        assert_eq!(parse(&text).unwrap().n_key_value_heads(), 8);
+        let null =
+            text.replacen('{', "{\"num_key_value_heads\": null, \"sliding_window\": null,", 1);
+        let null = parse(&null).unwrap();
+        assert_eq!((null.n_key_value_heads(), null.sliding_window()), (16, None));
+    }
+
+    #[test]
     fn a_window_is_mistrals_and_shorter_than_the_context() {
         let with = |kind: &str, window: &str| {
             let fields = format!("{{\"sliding_window\": {window},");
@@ -376,7 +412,27 @@ mod tests {
             (
                 "\"num_key_value_heads\": 2",
                 "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 8}",
-                "rope_type is yarn",
+                "rope_type is \"yarn\"",
+            ),
+            (
+                "\"num_key_value_heads\": 2",
+                "\"rope_scaling\": {\"rope_type\": null, \"type\": \"yarn\", \"factor\": 8}",
+                "rope_type is \"yarn\"",
+            ),
+            (
+                "\"num_key_value_heads\": 2",
+                "\"rope_scaling\": {\"rope_type\": 3, \"factor\": 8}",
+                "rope_type is 3",
+            ),
+            (
+                "\"num_key_value_heads\": 2",
+                "\"rope_scaling\": {\"factor\": 8}",
+                "rope_type is null",
+            ),
+            (
+                "\"num_key_value_heads\": 2",
+                "\"quantization_config\": {\"quant_method\": \"gptq\"}",
+                "quantization_config is {\"quant_method\":\"gptq\"}",
             ),
             (
                 "\"num_key_value_heads\": 2",

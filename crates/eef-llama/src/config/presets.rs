@@ -51,11 +51,8 @@ impl LlamaConfig {
                 ([128_256, 4_096, 14_336, 32, 32, 8, 131_072], 5e5, llama3_scaling(8.0))
             }
             _ => {
-                return Err(LlamaError::ConfigValue {
-                    field: "the preset",
-                    found: format!("`{name}`"),
-                    expected: PRESETS.join(", "),
-                });
+                let (name, known) = (name.to_owned(), PRESETS.join(", "));
+                return Err(LlamaError::UnknownPreset { name, known });
             }
         };
         let [vocab_size, hidden_size, intermediate_size, layers, heads, key_values, positions] =
@@ -82,7 +79,7 @@ impl LlamaConfig {
 
     /// Bytes of the weights, where a number takes so many.
     pub fn weight_bytes(&self, bytes_per_number: usize) -> u64 {
-        self.n_parameters() as u64 * bytes_per_number as u64
+        (self.n_parameters() as u64).saturating_mul(bytes_per_number as u64)
     }
 
     /// Bytes of the keys and values of one token in all layers, where a number takes so many.

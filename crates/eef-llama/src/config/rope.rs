@@ -1,5 +1,10 @@
 //! Rotary embeddings that reach further than they were trained to.
 
+use serde_json::{Map, Value};
+
+use super::validate::check;
+use crate::LlamaError;
+
 /// How a rotary embedding's wavelengths are stretched, so that a model reads longer texts than it
 /// was first trained on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +31,42 @@ pub enum RopeScaling {
 }
 
 impl RopeScaling {
+    /// Reads `rope_parameters` or `rope_scaling`.
+    pub(super) fn parse(rope: &Map<String, Value>) -> Result<Self, LlamaError> {
+        let kinds = ["rope_type", "type"].into_iter().filter_map(|key| rope.get(key));
+        let kind = kinds.into_iter().find(|kind| !kind.is_null()).unwrap_or(&Value::Null);
+        let number = |field: &'static str, key: &str| {
+            let found = rope.get(key).unwrap_or(&Value::Null);
+            let value = found.as_f64().filter(|value| value.is_finite() && *value > 0.0);
+            check(field, found, value.is_some(), "a positive number")?;
+            Ok::<_, LlamaError>(value.unwrap_or_default())
+        };
+        let factor = || number("the rotary embedding's factor", "factor");
+        let stretches = rope.get("factor").is_some_and(|factor| !factor.is_null());
+        match kind.as_str() {
+            None if kind.is_null() && !stretches => Ok(Self::None),
+            Some("default") => Ok(Self::None),
+            Some("linear") => Ok(Self::Linear { factor: factor()? }),
+            Some("llama3") => {
+                let low = number("low_freq_factor", "low_freq_factor")?;
+                let high = number("high_freq_factor", "high_freq_factor")?;
+                check("high_freq_factor", high, high > low, "more than low_freq_factor")?;
+                let original =
+                    number("original_max_position_embeddings", "original_max_position_embeddings")?;
+                Ok(Self::Llama3 {
+                    factor: factor()?,
+                    low_freq_factor: low,
+                    high_freq_factor: high,
+                    original_max_position_embeddings: original,
+                })
+            }
+            _ => {
+                check("rope_type", kind, false, "\"default\", \"linear\" or \"llama3\"")?;
+                Ok(Self::None)
+            }
+        }
+    }
+
     /// The frequency that takes the place of one, in radians per position; rounded where
     /// transformers rounds.
     pub(crate) fn apply(self, frequency: f32) -> f32 {

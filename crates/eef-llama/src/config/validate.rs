@@ -92,6 +92,7 @@ impl LlamaConfig {
         refused("hidden_act", &["silu".into(), "swish".into()], "\"silu\"")?;
         refused("attention_bias", &[false.into()], "false: biases are not supported")?;
         refused("mlp_bias", &[false.into()], "false: biases are not supported")?;
+        refused("quantization_config", &[], "null: quantised weights are not read")?;
         let window = self.other.get("sliding_window").unwrap_or(&Value::Null);
         let usable = window.is_null() || window.as_u64().is_some_and(|n| n > 0);
         check("sliding_window", window, usable, "null, or a number of tokens above 0")?;
@@ -114,5 +115,5 @@ pub(super) fn check(
         return Ok(());
     }
     let (found, expected) = (found.to_string(), expected.to_owned());
-    Err(LlamaError::ConfigValue { field, found, expected })
+    Err(LlamaError::ConfigValue { path: "config.json".into(), field, found, expected })
 }

@@ -36,6 +36,28 @@ enum Engine {
     Device(Llama),
 }
 
+/// What lies between the products of a step, kept for the next one: taking such memory anew means
+/// that the kernel clears all of it each time.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    attended: Vec<f32>,
+    gate_up: Vec<f32>,
+    gated: Vec<f32>,
+    projected: Vec<f32>,
+    pub(crate) logits: Vec<f32>,
+}
+
+/// The first `n` values, whatever they are.
+fn room(values: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if values.len() < n {
+        values.resize(n, 0.0);
+    }
+    &mut values[..n]
+}
+
 /// A model on the CPU.
 #[derive(Debug)]
 struct Host {
@@ -99,18 +121,21 @@ impl InferenceModel {
         }
     }
 
-    /// Runs tokens through the model, and returns the logits after those at `last_rows`,
-    /// `[last_rows, vocab_size]`. `attend` gets the layer, joint projections `[n, qkv_width]` that
-    /// it may overwrite, and zeros `[n, n_query * dim]` for its result.
+    /// Runs tokens through the model, and leaves the logits after those at `last_rows` in
+    /// `scratch`, `[last_rows, vocab_size]`. `attend` gets the layer, joint projections
+    /// `[n, qkv_width]` that it may overwrite, and room `[n, n_query * dim]` for its result.
     pub(crate) fn logits(
         &self,
         tokens: &[u32],
         last_rows: &[usize],
+        scratch: &mut Scratch,
         attend: impl FnMut(usize, &mut [f32], &mut [f32]),
-    ) -> Vec<f32> {
+    ) {
         match &*self.0 {
-            Engine::Host(host) => host.logits(tokens, last_rows, attend),
-            Engine::Device(model) => logits_on_device(model, tokens, last_rows, attend),
+            Engine::Host(host) => host.logits(tokens, last_rows, scratch, attend),
+            Engine::Device(model) => {
+                scratch.logits = logits_on_device(model, tokens, last_rows, attend);
+            }
         }
     }
 }
@@ -137,11 +162,19 @@ impl Host {
         &self,
         tokens: &[u32],
         last_rows: &[usize],
+        scratch: &mut Scratch,
         mut attend: impl FnMut(usize, &mut [f32], &mut [f32]),
-    ) -> Vec<f32> {
+    ) {
         let config = &self.shape.config;
-        let (n, hidden) = (tokens.len(), config.hidden_size);
-        let mut x = vec![0.0; n * hidden];
+        let (n, hidden, inner) = (tokens.len(), config.hidden_size, config.intermediate_size);
+        let heads = crate::model::heads(config);
+        let x = room(&mut scratch.x, n * hidden);
+        let normed = room(&mut scratch.normed, n * hidden);
+        let qkv = room(&mut scratch.qkv, n * heads.qkv_width());
+        let attended = room(&mut scratch.attended, n * heads.n_query * heads.dim);
+        let gate_up = room(&mut scratch.gate_up, n * 2 * inner);
+        let gated = room(&mut scratch.gated, n * inner);
+        let projected = room(&mut scratch.projected, n * hidden);
         for (row, token) in x.chunks_exact_mut(hidden).zip(tokens) {
             let token = *token as usize;
             match &self.embedding {
@@ -149,36 +182,26 @@ impl Host {
                 None => self.head.column(token, row),
             }
         }
-        // One set of memory for all layers.
-        let heads = crate::model::heads(config);
-        let mut normed = vec![0.0; n * hidden];
-        let mut qkv = vec![0.0; n * heads.qkv_width()];
-        let mut attended = vec![0.0; n * heads.n_query * heads.dim];
-        let mut gate_up = vec![0.0; n * 2 * config.intermediate_size];
-        let mut gated = vec![0.0; n * config.intermediate_size];
-        let mut projected = vec![0.0; n * hidden];
         for (index, layer) in self.layers.iter().enumerate() {
-            self.normalise(&x, &layer.attention_norm, &mut normed);
-            layer.qkv.multiply(&normed, &mut qkv);
-            attend(index, &mut qkv, &mut attended);
-            layer.output.multiply(&attended, &mut projected);
-            add(&mut x, &projected);
-            self.normalise(&x, &layer.feed_forward_norm, &mut normed);
-            layer.gate_up.multiply(&normed, &mut gate_up);
-            let inner = config.intermediate_size;
-            by_rows(&gate_up, 2 * inner, &mut gated, inner, |gate_up, gated| {
-                gate(gate_up, inner, gated);
-            });
-            layer.down.multiply(&gated, &mut projected);
-            add(&mut x, &projected);
+            self.normalise(x, &layer.attention_norm, normed);
+            layer.qkv.multiply(normed, qkv);
+            attend(index, qkv, attended);
+            layer.output.multiply(attended, projected);
+            add(x, projected);
+            self.normalise(x, &layer.feed_forward_norm, normed);
+            layer.gate_up.multiply(normed, gate_up);
+            by_rows(gate_up, 2 * inner, gated, inner, |gate_up, gated| gate(gate_up, inner, gated));
+            layer.down.multiply(gated, projected);
+            add(x, projected);
         }
-        let rows = last_rows.iter().flat_map(|row| &x[row * hidden..(row + 1) * hidden]);
-        let last: Vec<f32> = rows.copied().collect();
-        let mut normed = vec![0.0; last.len()];
-        self.normalise(&last, &self.norm, &mut normed);
-        let mut logits = vec![0.0; last_rows.len() * config.vocab_size];
-        self.head.multiply(&normed, &mut logits);
-        logits
+        // The rows that are read, moved to the front one after the other.
+        for (to, from) in last_rows.iter().enumerate() {
+            x.copy_within(from * hidden..(from + 1) * hidden, to * hidden);
+        }
+        let n = last_rows.len();
+        self.normalise(&x[..n * hidden], &self.norm, &mut normed[..n * hidden]);
+        scratch.logits.resize(n * config.vocab_size, 0.0);
+        self.head.multiply(&normed[..n * hidden], &mut scratch.logits);
     }
 
     fn normalise(&self, x: &[f32], gain: &[f32], output: &mut [f32]) {

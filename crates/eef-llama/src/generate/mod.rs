@@ -17,13 +17,14 @@ use rayon::slice::ParallelSlice;
 pub use engine::InferenceModel;
 pub use request::{Completion, Finish, GeneratorConfig, Request};
 
-use crate::LlamaError;
 use crate::generate::attend::{Row, attend};
+use crate::generate::engine::Scratch;
 use crate::generate::pool::Pool;
 use crate::generate::sample::{Choice, sample};
 use crate::generate::tree::{BlockTree, Held};
 use crate::model::{Shape, heads};
 use crate::ops::Direction;
+use crate::{LlamaConfig, LlamaError};
 
 /// Continues many sequences at once with one model.
 ///
@@ -52,6 +53,7 @@ pub struct Generator {
     cache: BlockTree,
     waiting: VecDeque<Request>,
     running: Vec<Running>,
+    scratch: Scratch,
     n_computed: u64,
 }
 
@@ -61,6 +63,8 @@ struct Running {
     request: Request,
     tokens: Vec<u32>,
     log_probabilities: Vec<f32>,
+    /// Whether the caller has said that it ends here.
+    is_stopped: bool,
     held: Held,
     /// Blocks that it needs if it generates all it may.
     most_blocks: usize,
@@ -131,12 +135,12 @@ impl Generator {
                     format!("between 1 and max_position_embeddings, {most}")
                 };
                 let found = found.to_string();
-                return Err(LlamaError::ConfigValue { field, found, expected });
+                return Err(LlamaError::GeneratorConfig { field, found, expected });
             }
         }
         let cache = BlockTree::new(shape.num_hidden_layers, heads(shape), config.max_cache_bytes);
         if cache.max_blocks() == 0 {
-            return Err(LlamaError::ConfigValue {
+            return Err(LlamaError::GeneratorConfig {
                 field: "max_cache_bytes",
                 found: config.max_cache_bytes.to_string(),
                 expected: format!("at least one block's {}", cache.pool.block_bytes()),
@@ -150,6 +154,7 @@ impl Generator {
             sequences: BTreeMap::new(),
             waiting: VecDeque::new(),
             running: Vec::new(),
+            scratch: Scratch::default(),
             n_computed: 0,
         })
     }
@@ -199,8 +204,23 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// None at present; room for devices that fail.
+    /// [`LlamaError::NotFinite`] where the model's logits are no numbers; the generator must be
+    /// [cleared](Self::clear) then.
     pub fn advance(&mut self) -> Result<Vec<Completion>, LlamaError> {
+        self.advance_until(&mut |_, _| false)
+    }
+
+    /// As [`advance`](Self::advance), and ends an answer where `stops` says so of its sequence and
+    /// all tokens generated so far: with [`Finish::Stop`], and the last of them part of it. So are
+    /// answers ended by what they say, which tokens alone do not tell.
+    ///
+    /// # Errors
+    ///
+    /// As [`advance`](Self::advance).
+    pub fn advance_until(
+        &mut self,
+        stops: &mut dyn FnMut(u64, &[u32]) -> bool,
+    ) -> Result<Vec<Completion>, LlamaError> {
         let mut completions = Vec::new();
         loop {
             self.admit(&mut completions);
@@ -208,8 +228,14 @@ impl Generator {
                 return Ok(completions);
             }
             let chunks = self.plan();
-            let logits = self.compute(&chunks);
-            self.choose(&chunks, &logits);
+            self.compute(&chunks);
+            let logits = std::mem::take(&mut self.scratch.logits);
+            self.choose(&chunks, &logits)?;
+            self.scratch.logits = logits;
+            for chunk in chunks.iter().filter(|chunk| chunk.complete) {
+                let running = &mut self.running[chunk.running];
+                running.is_stopped = stops(chunk.sequence, &running.tokens);
+            }
             self.finish(&mut completions);
         }
     }
@@ -237,6 +263,13 @@ impl Generator {
         self.sequences.get(&sequence).map(Vec::as_slice)
     }
 
+    /// Bytes that keys and values of a sequence take; `usize::MAX` for more than can be counted.
+    pub fn cache_bytes_of(model: &LlamaConfig, n_tokens: usize) -> usize {
+        let n_blocks = n_tokens.div_ceil(crate::ops::simd::LANES);
+        let pool = Pool::new(model.num_hidden_layers, heads(model));
+        n_blocks.saturating_mul(pool.block_bytes())
+    }
+
     /// Bytes allocated for keys and values; never more than
     /// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes).
     pub fn n_cache_bytes(&self) -> usize {
@@ -254,9 +287,9 @@ impl Generator {
             || self.running.iter().any(|running| running.request.sequence == sequence)
     }
 
-    /// Runs the rows of all chunks through the model, and returns the logits of the last row of
-    /// each complete one.
-    fn compute(&mut self, chunks: &[Chunk]) -> Vec<f32> {
+    /// Runs the rows of all chunks through the model, and leaves the logits of the last row of each
+    /// complete one in `scratch`.
+    fn compute(&mut self, chunks: &[Chunk]) {
         let (mut tokens, mut last_rows) = (Vec::new(), Vec::new());
         for chunk in chunks {
             if let Some(all) = self.sequences.get(&chunk.sequence) {
@@ -269,7 +302,8 @@ impl Generator {
         self.n_computed += tokens.len() as u64;
         let (shape, running) = (self.model.shape(), &self.running);
         let pool = &mut self.cache.pool;
-        let logits = self.model.logits(&tokens, &last_rows, |layer, qkv, output| {
+        let scratch = &mut self.scratch;
+        self.model.logits(&tokens, &last_rows, scratch, |layer, qkv, output| {
             attend_chunks(shape, pool, running, chunks, layer, qkv, output);
         });
         for chunk in chunks {
@@ -277,11 +311,10 @@ impl Generator {
                 self.cache.advance(&mut self.running[chunk.running].held, chunk.n_rows, all);
             }
         }
-        logits
     }
 
     /// Chooses the next token of each complete chunk.
-    fn choose(&mut self, chunks: &[Chunk], logits: &[f32]) {
+    fn choose(&mut self, chunks: &[Chunk], logits: &[f32]) -> Result<(), LlamaError> {
         let complete: Vec<&Chunk> = chunks.iter().filter(|chunk| chunk.complete).collect();
         let vocabulary = self.model.shape().config.vocab_size;
         let running = &self.running;
@@ -292,12 +325,16 @@ impl Generator {
             .collect();
         for (chunk, (token, log_probability)) in complete.into_iter().zip(chosen) {
             let running = &mut self.running[chunk.running];
+            let open = self.sequences.entry(chunk.sequence).or_default();
+            if !log_probability.is_finite() {
+                let (sequence, n_tokens) = (chunk.sequence, open.len());
+                return Err(LlamaError::NotFinite { sequence, n_tokens });
+            }
             running.tokens.push(token);
             running.log_probabilities.push(log_probability);
-            if let Some(open) = self.sequences.get_mut(&chunk.sequence) {
-                open.push(token);
-            }
+            open.push(token);
         }
+        Ok(())
     }
 
     /// Takes finished requests out of the batch.
@@ -332,7 +369,8 @@ fn finish_of(
 ) -> Option<Finish> {
     let last = running.tokens.last()?;
     let ends_so = |stop: &Vec<u32>| running.tokens.ends_with(stop);
-    if stop_tokens.contains(last) || running.request.stop_sequences.iter().any(ends_so) {
+    let is_stopped = running.is_stopped || stop_tokens.contains(last);
+    if is_stopped || running.request.stop_sequences.iter().any(ends_so) {
         Some(Finish::Stop)
     } else if running.tokens.len() >= running.request.max_new_tokens {
         Some(Finish::Length)

@@ -44,6 +44,7 @@ impl Generator {
                 request,
                 tokens,
                 log_probabilities,
+                is_stopped: false,
                 held,
                 most_blocks,
                 start,

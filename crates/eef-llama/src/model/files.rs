@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use burn::module::Param;
@@ -15,14 +16,33 @@ impl Llama {
     /// # Errors
     ///
     /// Where a file is missing or cut short, the configuration is not supported, or a tensor has
-    /// another shape than the configuration says.
+    /// another shape than the configuration says, or is no part of the model.
     pub fn load(directory: &Path, device: &Device) -> Result<Self, LlamaError> {
         let checkpoint = Checkpoint::open(directory)?;
         let path = directory.join("config.json");
         let config = LlamaConfig::from_json(&path, checkpoint.config_text())?;
         let n_parameters = config.n_parameters();
         tracing::debug!(directory = %directory.display(), n_parameters, "loading a model");
-        Self::build(&config, device, |name, sides| Ok(checkpoint.read(name, sides)?))
+        let mut read = BTreeSet::new();
+        let model = Self::build(&config, device, |name, sides| {
+            read.insert(name.to_owned());
+            Ok(checkpoint.read(name, sides)?)
+        })?;
+        // A tied output layer is sometimes stored twice, and old files store what positions say.
+        let is_known = |name: &&str| {
+            read.contains(*name)
+                || *name == "lm_head.weight"
+                || name.ends_with(".rotary_emb.inv_freq")
+        };
+        let foreign: Vec<&str> = checkpoint.names().filter(|name| !is_known(name)).collect();
+        match foreign.first() {
+            None => Ok(model),
+            Some(tensor) => Err(LlamaError::ForeignTensors {
+                directory: directory.to_owned(),
+                tensor: (*tensor).to_owned(),
+                n_tensors: foreign.len(),
+            }),
+        }
     }
 
     /// Writes `config.json` and `model.safetensors`, each whole or not at all; other files of the

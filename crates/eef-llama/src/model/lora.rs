@@ -1,11 +1,13 @@
 //! Low-rank adapters (Hu et al. 2021, "LoRA") beside frozen projections.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use eef_weights::NamedTensor;
+use eef_weights::{NamedTensor, WeightsError, read_safetensors};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::model::Llama;
 use crate::model::files::rows;
@@ -31,6 +33,36 @@ pub struct LoraConfig {
     pub rslora: bool,
     /// Draws the first values of `A`.
     pub seed: u64,
+}
+
+/// The fields of `adapter_config.json` that say what an adapter computes.
+#[derive(Deserialize)]
+struct PeftConfig {
+    peft_type: String,
+    r: usize,
+    lora_alpha: f64,
+    target_modules: Value,
+    #[serde(default)]
+    use_rslora: bool,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+impl PeftConfig {
+    /// Fields that change nothing of what an adapter computes once it is trained.
+    const HARMLESS: [&str; 11] = [
+        "task_type",
+        "base_model_name_or_path",
+        "revision",
+        "lora_dropout",
+        "inference_mode",
+        "init_lora_weights",
+        "auto_mapping",
+        "peft_version",
+        "runtime_config",
+        "qalora_group_size",
+        "megatron_core",
+    ];
 }
 
 /// A projection that an adapter can stand beside.
@@ -66,6 +98,57 @@ impl LoraConfig {
         self.alpha / if self.rslora { rank.sqrt() } else { rank }
     }
 
+    /// Reads the text of PEFT's `adapter_config.json`; `path` is for messages. Dropout is left out:
+    /// it takes part in training only.
+    ///
+    /// # Errors
+    ///
+    /// [`LlamaError::ConfigSyntax`] naming the first field that is missing or not known here.
+    pub fn from_peft_json(path: &Path, text: &str) -> Result<Self, LlamaError> {
+        let refuse = |message: String| LlamaError::ConfigSyntax { path: path.to_owned(), message };
+        let file: PeftConfig =
+            serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        if file.peft_type != "LORA" {
+            return Err(refuse(format!("peft_type is {}, expected LORA", file.peft_type)));
+        }
+        // What changes the arithmetic and is not known here must not be ignored.
+        let plain = [Value::Null, false.into(), "none".into(), 0.into()];
+        for (field, value) in &file.other {
+            let is_known = PeftConfig::HARMLESS.contains(&field.as_str());
+            let is_empty = value.as_object().is_some_and(Map::is_empty)
+                || value.as_array().is_some_and(Vec::is_empty);
+            if !is_known && !is_empty && !plain.contains(value) {
+                return Err(refuse(format!("{field} is {value}, which is not known here")));
+            }
+        }
+        let targets = match &file.target_modules {
+            Value::String(name) => name.clone(),
+            Value::Array(names) => {
+                let mut names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
+                names.sort_unstable();
+                names.join(",")
+            }
+            other => return Err(refuse(format!("target_modules is {other}, expected names"))),
+        };
+        let targets =
+            LoraTarget::parse_list(&targets).map_err(|error| refuse(error.to_string()))?;
+        let config = Self {
+            rank: file.r,
+            alpha: file.lora_alpha,
+            targets,
+            rslora: file.use_rslora,
+            seed: 0,
+        };
+        config.validate().map_err(|error| refuse(error.to_string()))?;
+        Ok(config)
+    }
+
+    /// Numbers that the adapters have on a model of this shape.
+    pub fn n_parameters(&self, shape: &LlamaConfig) -> usize {
+        let of_layer: usize = self.targets.iter().flat_map(|target| target.sides(shape)).sum();
+        of_layer.saturating_mul(self.rank).saturating_mul(shape.num_hidden_layers)
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -74,8 +157,8 @@ impl LoraConfig {
     pub fn validate(&self) -> Result<(), LlamaError> {
         let refuse =
             |field, found, expected| Err(LlamaError::LoraConfig { field, found, expected });
-        if self.rank == 0 {
-            return refuse("rank", "0".to_owned(), "at least 1");
+        if !(1..=1 << 16).contains(&self.rank) {
+            return refuse("rank", self.rank.to_string(), "between 1 and 65,536");
         }
         if !(self.alpha > 0.0 && self.alpha.is_finite()) {
             return refuse("alpha", self.alpha.to_string(), "a positive number");
@@ -273,6 +356,24 @@ impl Llama {
             Some(tensor) => Err(refuse(tensor.name(), "belongs to none of the targets".to_owned())),
             None => Ok(model),
         }
+    }
+
+    /// The model with the adapter that lies in a directory as PEFT writes it:
+    /// `adapter_config.json` and `adapter_model.safetensors`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_lora`](Self::load_lora); where a file cannot be read, or the adapter is of a kind
+    /// that is not known here.
+    pub fn load_peft(self, directory: &Path) -> Result<Self, LlamaError> {
+        let path = directory.join("adapter_config.json");
+        let text = std::fs::read_to_string(&path).map_err(|source| {
+            let path = path.clone();
+            LlamaError::Weights(WeightsError::Io { action: "read", path, source })
+        })?;
+        let config = LoraConfig::from_peft_json(&path, &text)?;
+        let tensors = read_safetensors(&directory.join("adapter_model.safetensors"))?;
+        self.load_lora(&config, &tensors)
     }
 
     /// The configuration of the attached adapters.

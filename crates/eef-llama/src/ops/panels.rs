@@ -297,7 +297,10 @@ impl Strip<'_, '_> {
                 let found = row[first_column..].chunks(WIDTH);
                 for (sums, found) in sums.iter_mut().zip(found) {
                     let mut whole = [0.0; WIDTH];
-                    whole[..found.len()].copy_from_slice(found);
+                    match found.as_array() {
+                        Some(found) => whole = *found,
+                        None => whole[..found.len()].copy_from_slice(found),
+                    }
                     sums.copy_from_slice(S::as_simd_f32s(&whole).0);
                 }
             }
@@ -321,7 +324,11 @@ impl Strip<'_, '_> {
             for (sums, output) in sums.iter().zip(outputs) {
                 let mut whole = [0.0; WIDTH];
                 S::as_mut_simd_f32s(&mut whole).0.copy_from_slice(sums);
-                output.copy_from_slice(&whole[..output.len()]);
+                // A length that the compiler knows is no call of a function.
+                match output.as_mut_array() {
+                    Some(output) => *output = whole,
+                    None => output.copy_from_slice(&whole[..output.len()]),
+                }
             }
         }
     }

@@ -60,6 +60,7 @@ impl Gguf {
             sources.insert(target.clone(), name);
             tensors.push((target, sides));
         }
+        self.check_complete(&config, &tensors)?;
         let (n_tensors, mut n_written) = (tensors.len(), 0);
         let files = write_shards(directory, &pretty(&config), &tensors, options, &mut |target| {
             progress(n_written, n_tensors);
@@ -120,7 +121,7 @@ impl Gguf {
             "max_position_embeddings": self.count("llama.context_length")?,
             "rms_norm_eps": shortest(self.number("llama.attention.layer_norm_rms_epsilon")?),
             "rope_theta": shortest(theta.unwrap_or(10_000.0)),
-            "tie_word_embeddings": self.tensor("output.weight").is_err(),
+            "tie_word_embeddings": !self.names().any(|name| name == "output.weight"),
             "torch_dtype": dtype,
             "use_cache": true,
         });
@@ -134,6 +135,71 @@ impl Gguf {
             config["rope_scaling"] = scaling;
         }
         Ok(config)
+    }
+
+    /// Refuses a file that has other tensors, or of other shapes, than its header describes: the
+    /// first of several parts, or one that was cut and mended.
+    fn check_complete(
+        &self,
+        config: &Value,
+        tensors: &[(String, Vec<usize>)],
+    ) -> Result<(), WeightsError> {
+        if let Some(n) = self.optional("split.count", GgufValue::as_count)?.filter(|n| *n > 1) {
+            let reason =
+                format!("it is one of {n} parts: join them first (`llama-gguf-split --merge`)");
+            return Err(self.refuse(reason));
+        }
+        let side = |key: &str| config[key].as_u64().unwrap_or(0) as usize;
+        let (hidden, inner) = (side("hidden_size"), side("intermediate_size"));
+        let query = side("num_attention_heads").saturating_mul(side("head_dim"));
+        let key_value = side("num_key_value_heads").saturating_mul(side("head_dim"));
+        let of_layer = [
+            ("input_layernorm", vec![hidden]),
+            ("mlp.down_proj", vec![hidden, inner]),
+            ("mlp.gate_proj", vec![inner, hidden]),
+            ("mlp.up_proj", vec![inner, hidden]),
+            ("post_attention_layernorm", vec![hidden]),
+            ("self_attn.k_proj", vec![key_value, hidden]),
+            ("self_attn.o_proj", vec![hidden, query]),
+            ("self_attn.q_proj", vec![query, hidden]),
+            ("self_attn.v_proj", vec![key_value, hidden]),
+        ];
+        let table = vec![side("vocab_size"), hidden];
+        let mut expected = BTreeMap::from([
+            ("model.embed_tokens.weight".to_owned(), table.clone()),
+            ("model.norm.weight".to_owned(), vec![hidden]),
+        ]);
+        if config["tie_word_embeddings"] == false {
+            expected.insert("lm_head.weight".to_owned(), table);
+        }
+        // Not more layers than there can be: the number is the file's.
+        for layer in 0..side("num_hidden_layers").min(tensors.len()) {
+            for (name, sides) in &of_layer {
+                expected.insert(format!("model.layers.{layer}.{name}.weight"), sides.clone());
+            }
+        }
+        for (name, sides) in tensors {
+            match expected.remove(name) {
+                Some(expected) if expected == *sides => {}
+                Some(expected) => {
+                    let reason =
+                        format!("{name} has shape {sides:?}, its header says {expected:?}");
+                    return Err(self.refuse(reason));
+                }
+                None => {
+                    let n = side("num_hidden_layers");
+                    let reason = format!("{name} is no part of a model of {n} layers");
+                    return Err(self.refuse(reason));
+                }
+            }
+        }
+        match expected.keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                let n = expected.len();
+                Err(self.refuse(format!("{n} tensors are missing, such as {name}: fetch it again")))
+            }
+        }
     }
 
     /// How rotary embeddings are stretched.
