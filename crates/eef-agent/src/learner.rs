@@ -11,7 +11,7 @@ use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
 
 use crate::shared::LastLoaded;
 use crate::watch::{Watch, sentence};
-use crate::{AgentError, LearnerOptions, LlamaPolicy, model};
+use crate::{AgentError, LearnerOptions, LlamaPolicy, LoadOptions, model};
 
 /// A [`Learner`] for models in Hugging Face directories.
 ///
@@ -103,7 +103,9 @@ impl Learner for LlamaLearner {
     fn policy(&self, directory: &Path) -> Result<Box<dyn Policy>, LearnerError> {
         let open = || {
             let load = || {
-                let (llama, encoder) = model::open(directory, &self.options.device)?;
+                let options =
+                    LoadOptions { device: &self.options.device, ..LoadOptions::default() };
+                let (llama, encoder) = model::open(directory, options)?;
                 Ok::<_, AgentError>((InferenceModel::from(llama), encoder))
             };
             let (model, encoder) = self.last.get(directory, load)?;

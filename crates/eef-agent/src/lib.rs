@@ -52,7 +52,7 @@ mod watch;
 pub use complete::{CompletionRequest, Prompt, TextCompletion, TextGenerator};
 pub use error::AgentError;
 pub use learner::LlamaLearner;
-pub use model::{TOKENIZER_FILE, create_model, open_encoder};
+pub use model::{LoadOptions, TOKENIZER_FILE, create_model, open_encoder};
 pub use options::{GenerationOptions, LearnerOptions};
 pub use policy::LlamaPolicy;
 pub use pretrain::{PretrainRequest, Trained, pretrain, pretrain_examples};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use eef_chat::{ChatTemplate, Encoder, Tokenizer};
-use eef_llama::{Llama, LlamaConfig, device};
+use eef_llama::{Llama, LlamaConfig, Precision, device};
 
 use crate::AgentError;
 
@@ -42,11 +42,36 @@ pub fn create_model(
     Ok(())
 }
 
+/// How a model's directory is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadOptions<'a> {
+    /// A device such as `cpu` or `cuda:0`.
+    pub device: &'a str,
+    /// What its matrices are kept and multiplied in.
+    pub precision: Precision,
+    /// Directory of a PEFT adapter to add to its weights.
+    pub adapter: Option<&'a Path>,
+}
+
+impl Default for LoadOptions<'_> {
+    /// On the CPU, in `f32`, without an adapter.
+    fn default() -> Self {
+        Self { device: "cpu", precision: Precision::F32, adapter: None }
+    }
+}
+
 /// A model's directory, ready to generate from; clones of both parts share their memory.
-pub(crate) fn open(directory: &Path, device_name: &str) -> Result<(Llama, Encoder), AgentError> {
+pub(crate) fn open(
+    directory: &Path,
+    options: LoadOptions<'_>,
+) -> Result<(Llama, Encoder), AgentError> {
     let encoder = open_encoder(directory)?;
-    let llama = Llama::load(directory, &device(device_name)?)?;
+    let device = device(options.device)?;
+    let mut llama = Llama::load_as(directory, &device, options.precision)?;
     check_vocabulary(directory, &encoder, llama.config())?;
+    if let Some(adapter) = options.adapter {
+        llama = llama.load_peft(adapter)?;
+    }
     Ok((llama, encoder))
 }
 

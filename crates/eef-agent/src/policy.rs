@@ -9,7 +9,7 @@ use eef_core::{
 };
 use eef_llama::{Completion, Finish, Generator, GeneratorConfig, InferenceModel, Request};
 
-use crate::{AgentError, GenerationOptions, model};
+use crate::{AgentError, GenerationOptions, LoadOptions, model};
 
 /// A [`Policy`] over a [`Generator`]: messages become tokens, tokens become replies.
 ///
@@ -38,7 +38,8 @@ impl LlamaPolicy {
         device_name: &str,
         options: &GenerationOptions,
     ) -> Result<Self, AgentError> {
-        let (llama, encoder) = model::open(directory, device_name)?;
+        let load = LoadOptions { device: device_name, ..LoadOptions::default() };
+        let (llama, encoder) = model::open(directory, load)?;
         Self::new(llama, encoder, options)
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use eef_agent::{CompletionRequest, Prompt, TextCompletion, TextGenerator};
+use eef_agent::{CompletionRequest, LoadOptions, Prompt, TextCompletion, TextGenerator};
 use eef_core::Message;
 use eef_llama::{Finish, GeneratorConfig};
 
@@ -14,7 +14,7 @@ fn base() -> PathBuf {
 }
 
 fn generator() -> TextGenerator {
-    TextGenerator::open(&base(), "cpu", GeneratorConfig::default()).unwrap()
+    TextGenerator::open(&base(), LoadOptions::default(), GeneratorConfig::default()).unwrap()
 }
 
 fn greedy(text: &str, max_new_tokens: usize) -> CompletionRequest {

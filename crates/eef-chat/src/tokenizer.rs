@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::ChatError;
 use crate::leading_space::Continuing;
 
@@ -46,6 +48,26 @@ impl Before {
     pub const ALL: [Self; 3] = [Self::Nothing, Self::Control, Self::Text];
 }
 
+/// Whether a normalizer is a map compiled by SentencePiece, or contains one. A number in such a map
+/// says how much memory to take for it, and nothing checks that number.
+fn has_compiled_map(normalizer: &Value) -> bool {
+    let parts = normalizer.get("normalizers").and_then(Value::as_array);
+    normalizer.get("type").is_some_and(|name| name == "Precompiled")
+        || normalizer.get("precompiled_charsmap").is_some()
+        || parts.is_some_and(|parts| parts.iter().any(has_compiled_map))
+}
+
+/// What a call into the tokenizers crate gives, or the message with which it panicked: it does so
+/// for some files that are valid JSON and no valid tokenizer.
+fn without_panics<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    // What the call has left behind unfinished is dropped with it.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        text.unwrap_or_else(|| "the tokenizers crate panicked".to_owned())
+    })
+}
+
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
@@ -70,7 +92,15 @@ impl Tokenizer {
 
     fn parse(bytes: Vec<u8>, from: String) -> Result<Self, ChatError> {
         let invalid = |message: String| ChatError::InvalidTokenizer { from: from.clone(), message };
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
+        // The parser of decoders expects valid JSON, and panics at anything else.
+        let json: Value =
+            serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+        if json.get("normalizer").is_some_and(has_compiled_map) {
+            let message = "its normalizer is Precompiled, which no model of the LLaMA family has";
+            return Err(ChatError::UnsupportedTokenizer { from, message: message.to_owned() });
+        }
+        let mut inner = without_panics(|| tokenizers::Tokenizer::from_bytes(&bytes))
+            .map_err(invalid)?
             .map_err(|error| invalid(error.to_string()))?;
         // Files saved by training scripts sometimes carry both; they would cut texts silently.
         inner.with_padding(None);
@@ -188,11 +218,9 @@ impl Tokenizer {
             (Some(continuing), Before::Control) if continuing.is_for_every_run => &self.inner,
             (Some(continuing), _) => &continuing.inner,
         };
-        let encoding = inner.encode_fast(text, false).map_err(|error| ChatError::Tokenizer {
-            doing: "encode a text",
-            message: error.to_string(),
-        })?;
-        Ok(encoding.get_ids().to_vec())
+        let fail = |message: String| ChatError::Tokenizer { doing: "encode a text", message };
+        let encoding = without_panics(|| inner.encode_fast(text, false)).map_err(fail)?;
+        Ok(encoding.map_err(|error| fail(error.to_string()))?.get_ids().to_vec())
     }
 
     /// The text of ids, control tokens shown by name. Ids that are no valid UTF-8 together give
@@ -201,10 +229,9 @@ impl Tokenizer {
     /// # Errors
     /// [`ChatError::Tokenizer`] where the decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ChatError> {
-        self.inner.decode(ids, false).map_err(|error| ChatError::Tokenizer {
-            doing: "decode ids",
-            message: error.to_string(),
-        })
+        let fail = |message: String| ChatError::Tokenizer { doing: "decode ids", message };
+        let decoded = without_panics(|| self.inner.decode(ids, false)).map_err(fail)?;
+        decoded.map_err(|error| fail(error.to_string()))
     }
 
     /// The text that ids add to those before them. By themselves they may decode to something else:

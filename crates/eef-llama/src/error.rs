@@ -51,6 +51,12 @@ pub enum LlamaError {
         /// All presets.
         known: String,
     },
+    /// A name that is no precision.
+    #[error("no precision is called `{name}`; expected f32 or bf16")]
+    UnknownPrecision {
+        /// The name.
+        name: String,
+    },
     /// A field of a generator's configuration cannot be.
     #[error("generator: {field} is {found}, expected {expected}")]
     GeneratorConfig {

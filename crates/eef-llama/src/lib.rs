@@ -43,7 +43,7 @@ pub use config::{LlamaConfig, PRESETS, RopeScaling};
 pub use device::{cpu_features, device};
 pub use error::LlamaError;
 pub use generate::{Completion, Finish, Generator, GeneratorConfig, InferenceModel, Request};
-pub use model::{Llama, LoraConfig, LoraTarget};
+pub use model::{Llama, LoraConfig, LoraTarget, Precision};
 pub use ops::cross_entropy;
 pub use packed::Packed;
 pub use workload::Workload;

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use eef_core::{Event, Progress};
-use eef_llama::{Generator, GeneratorConfig, InferenceModel, Llama, Workload, device};
+use eef_llama::{
+    Generator, GeneratorConfig, InferenceModel, Llama, LlamaConfig, Precision, Workload, device,
+};
 use eef_rollout::RolloutError;
 use serde::Serialize;
 
@@ -19,6 +21,15 @@ pub struct Arguments {
     /// Model directory; without it the embedded base model
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Random weights in the shape of a model known by name, instead of a directory
+    #[arg(long, value_name = "NAME", conflicts_with = "model")]
+    preset: Option<String>,
+    /// What matrices are kept and multiplied in: f32, or bf16, which is for GPUs
+    #[arg(long, value_name = "NAME", default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Sequences continued at once by `decode`
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values = ["1", "8", "32"])]
+    batch: Vec<usize>,
     /// Only these kinds of work
     #[arg(long, value_delimiter = ',', default_values = ["prefill", "decode", "rollouts"])]
     only: Vec<Kind>,
@@ -34,7 +45,7 @@ pub struct Arguments {
 enum Kind {
     /// Reading a prompt of 512 tokens
     Prefill,
-    /// Continuing 1, 8 and 32 sequences from 256 tokens
+    /// Continuing sequences from 256 tokens
     Decode,
     /// Rollouts as EEF makes them
     Rollouts,
@@ -49,21 +60,32 @@ struct Measured {
     peak_bytes: Option<u64>,
 }
 
+/// Most sequences that are continued at once.
+const MOST_SEQUENCES: usize = 1024;
+
 /// Measures.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    let directory = context.model_or_base(arguments.model.as_ref())?;
+    ensure!(
+        arguments.batch.iter().all(|n| (1..=MOST_SEQUENCES).contains(n)),
+        "--batch: expected numbers from 1 to {MOST_SEQUENCES}"
+    );
     let n_threads = context.global.threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
-    pool.context("cannot start threads")?.install(|| measure(context, arguments, &directory))
+    pool.context("cannot start threads")?.install(|| measure(context, arguments))
 }
 
-fn measure(
-    context: &Context,
-    arguments: &Arguments,
-    directory: &std::path::Path,
-) -> anyhow::Result<()> {
+fn measure(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let device_name = context.global.device.as_deref().unwrap_or("cpu");
-    let model = InferenceModel::from(Llama::load(directory, &device(device_name)?)?);
+    let (device, precision) = (device(device_name)?, arguments.precision);
+    let (name, llama) = if let Some(preset) = &arguments.preset {
+        let config = LlamaConfig::preset(preset)?;
+        (preset.clone(), Llama::init_as(&config, 0, &device, precision)?)
+    } else {
+        let directory = context.model_or_base(arguments.model.as_ref())?;
+        let llama = Llama::load_as(&directory, &device, precision)?;
+        (directory.display().to_string(), llama)
+    };
+    let model = InferenceModel::from(llama);
     let longest = model.config().max_position_embeddings as u64;
     let mut workloads = Vec::new();
     for kind in &arguments.only {
@@ -71,8 +93,8 @@ fn measure(
             Kind::Prefill => {
                 workloads.push(Workload::Prefill { n_sequences: 1, length: 512.min(longest / 2) });
             }
-            Kind::Decode => workloads.extend([1, 8, 32].map(|n_sequences| Workload::Decode {
-                n_sequences,
+            Kind::Decode => workloads.extend(arguments.batch.iter().map(|n| Workload::Decode {
+                n_sequences: *n as u64,
                 context: 256.min(longest / 2),
                 n_tokens: 16,
             })),
@@ -80,11 +102,14 @@ fn measure(
         }
     }
     let total = workloads.len() as u64;
-    let phase = format!("measuring {}", directory.display());
+    let phase = format!("measuring {name}");
     context.progress.report(Event::Started { phase, unit: "kinds of work", total });
+    let default = GeneratorConfig::default();
+    let max_sequences = arguments.batch.iter().copied().fold(default.max_sequences, usize::max);
+    let config = GeneratorConfig { max_sequences, ..default };
     let mut table = Table::new(&["work", "tokens", "seconds", "tokens/s", "peak memory"]);
     for (done, workload) in workloads.into_iter().enumerate() {
-        let mut generator = Generator::new(model.clone(), GeneratorConfig::default())?;
+        let mut generator = Generator::new(model.clone(), config.clone())?;
         let (mut tokens, mut seconds) = (0, f64::INFINITY);
         // Rollouts are long enough to warm up by themselves.
         let is_long = matches!(workload, Workload::Rollouts { .. });
@@ -122,8 +147,7 @@ fn measure(
     }
     let config = model.config();
     output::print(&format!(
-        "{} on {device_name}, {} threads, {} layers of {}, vocabulary of {}\n\n{}",
-        directory.display(),
+        "{name} in {precision} on {device_name}, {} threads, {} layers of {}, vocabulary of {}\n\n{}",
         rayon::current_num_threads(),
         config.num_hidden_layers,
         config.hidden_size,

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use eef_agent::{CompletionRequest, Prompt, TextCompletion, TextGenerator};
+use eef_agent::{CompletionRequest, LoadOptions, Prompt, TextCompletion, TextGenerator};
 use eef_core::{Event, Message, Progress, Seed};
-use eef_llama::{Finish, GeneratorConfig};
+use eef_llama::{Finish, GeneratorConfig, Precision};
 use eef_rollout::RolloutError;
 use serde::Deserialize;
 
@@ -24,6 +24,10 @@ pub struct Arguments {
     /// Directory of a PEFT LoRA adapter to add to the model's weights
     #[arg(long, value_name = "DIR", requires = "model")]
     adapter: Option<PathBuf>,
+    /// What matrices are kept and multiplied in: f32, or bf16, which takes half the memory and is
+    /// for GPUs
+    #[arg(long, value_name = "NAME", default_value_t = Precision::F32)]
+    precision: Precision,
     /// A prompt; may be given several times
     #[arg(long, value_name = "TEXT", required_unless_present = "prompts")]
     prompt: Vec<String>,
@@ -127,10 +131,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         max_cache_bytes: (arguments.cache_gigabytes * 1e9) as usize,
         ..GeneratorConfig::default()
     };
-    let mut generator = match &arguments.adapter {
-        Some(adapter) => TextGenerator::open_with_adapter(&model, adapter, device, config)?,
-        None => TextGenerator::open(&model, device, config)?,
-    };
+    let (precision, adapter) = (arguments.precision, arguments.adapter.as_deref());
+    let options = LoadOptions { device, precision, adapter };
+    let mut generator = TextGenerator::open(&model, options, config)?;
     let context_length = generator.model().config().max_position_embeddings;
     let seed = Seed::new(arguments.seed);
     let requests: Vec<CompletionRequest> = prompts

@@ -1,18 +1,43 @@
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
-use crate::generate::pool::{BlockId, Pool};
+use crate::generate::pool::{BlockId, HostMemory, Span};
+use crate::model::{Shape, heads};
 use crate::ops::simd::{LANES, exponentials, maximum, vectorised};
-use crate::ops::{Heads, first_seen};
+use crate::ops::{Direction, Heads, first_seen};
 
 /// Products of a score below which handing work to other threads costs more than it saves.
 const SMALLEST_SHARED_WORK: usize = 1 << 19;
 
+/// Attention of one layer: each span's keys and values join its sequence's blocks, and each row
+/// attends to its own sequence. Projections `[n, qkv_width]` are rotated in place; the result is
+/// `[n, n_query * dim]`.
+pub(crate) fn attend_spans(
+    shape: &Shape,
+    memory: &mut HostMemory,
+    spans: &[Span<'_>],
+    layer: usize,
+    projections: &mut [f32],
+    output: &mut [f32],
+) {
+    let heads = heads(&shape.config);
+    let mut rest = &mut *projections;
+    let mut rows = Vec::new();
+    for span in spans {
+        let (own, behind) = rest.split_at_mut(span.n_rows * heads.qkv_width());
+        rest = behind;
+        shape.rotary.apply(own, heads, span.positions(), Direction::Forward);
+        memory.write(*span, layer, own, heads);
+        rows.extend(span.positions().map(|position| Row { blocks: span.blocks, position }));
+    }
+    attend(&rows, projections, memory, layer, heads, shape.config.sliding_window(), output);
+}
+
 /// A row of a step: where its sequence's keys and values lie, and its position there.
 #[derive(Clone, Copy)]
-pub(crate) struct Row<'a> {
-    pub(crate) blocks: &'a [BlockId],
-    pub(crate) position: usize,
+struct Row<'a> {
+    blocks: &'a [BlockId],
+    position: usize,
 }
 
 /// Lets rotated rows `[n, qkv_width]` attend to all positions of their sequences up to their own,
@@ -21,10 +46,10 @@ pub(crate) struct Row<'a> {
 ///
 /// Each row's heads of one key and value head are computed by themselves: the result does not depend
 /// on the number of threads, nor on what else is in the step.
-pub(crate) fn attend(
+fn attend(
     rows: &[Row<'_>],
     projections: &[f32],
-    pool: &Pool,
+    memory: &HostMemory,
     layer: usize,
     heads: Heads,
     sliding_window: Option<usize>,
@@ -36,7 +61,7 @@ pub(crate) fn attend(
         let queries = &projections[row * heads.qkv_width() + head * width..][..width];
         let Row { blocks, position } = rows[row];
         let first = first_seen(position, sliding_window);
-        let seen = Seen { pool, blocks, layer, first, end: position + 1 };
+        let seen = Seen { memory, blocks, layer, first, end: position + 1 };
         attend_group(queries, seen, heads, head * heads.dim, scores, output);
     };
     let n_scores: usize = rows.iter().map(|row| row.position + 1).sum();
@@ -51,7 +76,7 @@ pub(crate) fn attend(
 /// Positions `first..end` of a sequence in one layer.
 #[derive(Clone, Copy)]
 struct Seen<'a> {
-    pool: &'a Pool,
+    memory: &'a HostMemory,
     blocks: &'a [BlockId],
     layer: usize,
     first: usize,
@@ -64,7 +89,7 @@ vectorised! {
         queries: &[f32], seen: Seen<'_>, heads: Heads, column: usize, scores: &mut Vec<f32>,
         output: &mut [f32],
     ) {
-        let Seen { pool, blocks, layer, first, end } = seen;
+        let Seen { memory, blocks, layer, first, end } = seen;
         let (dim, row_width) = (heads.dim, heads.n_key_value * heads.dim);
         // Blocks wholly behind the window are skipped.
         let n_skipped = first / LANES;
@@ -75,7 +100,7 @@ vectorised! {
         scores.resize(heads.group() * n_lanes, 0.0);
         for (index, block) in blocks.iter().enumerate() {
             // Read once for all query heads.
-            let keys = &pool.layer(*block, layer).0[column * LANES..(column + dim) * LANES];
+            let keys = &memory.layer(*block, layer).0[column * LANES..(column + dim) * LANES];
             for (head, query) in queries.chunks_exact(dim).enumerate() {
                 let mut lanes = [0.0f32; LANES];
                 for (key, query) in keys.as_chunks::<LANES>().0.iter().zip(query) {
@@ -100,7 +125,7 @@ vectorised! {
         for (index, block) in blocks.iter().enumerate() {
             let start = index * LANES;
             let (from, to) = (first.max(start), end.min(start + LANES));
-            let values = &pool.layer(*block, layer).1[(from - start) * row_width..];
+            let values = &memory.layer(*block, layer).1[(from - start) * row_width..];
             for (scores, output) in
                 scores.chunks_exact(n_lanes).zip(output.chunks_exact_mut(dim))
             {
@@ -142,6 +167,7 @@ fn add_weighted(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::pool::{Memory, Pool};
 
     const HEADS: Heads = Heads { n_query: 4, n_key_value: 2, dim: 8 };
 
@@ -172,14 +198,16 @@ mod tests {
         let n = 150;
         let projections: Vec<f32> =
             (0..n * HEADS.qkv_width()).map(|i| ((i * 37 % 101) as f32 - 50.0) / 60.0).collect();
-        let mut pool = Pool::new(1, HEADS);
+        let mut pool = Pool::new(1, HEADS, None, 1 << 20);
         let blocks: Vec<BlockId> = (0..n.div_ceil(LANES)).map(|_| pool.take()).collect();
-        pool.write(&blocks, 0, 0, &projections, HEADS);
+        let Memory::Host(mut memory) = pool.memory else { panic!("not on the host") };
+        let span = Span { blocks: &blocks, position: 0, n_rows: n };
+        memory.write(span, 0, &projections, HEADS);
         let rows: Vec<Row<'_>> = (0..n).map(|position| Row { blocks: &blocks, position }).collect();
         let run = |range: std::ops::Range<usize>, window| {
             let mut output = vec![0.0; range.len() * HEADS.n_query * HEADS.dim];
             let queries = &projections[range.start * HEADS.qkv_width()..];
-            attend(&rows[range], queries, &pool, 0, HEADS, window, &mut output);
+            attend(&rows[range], queries, &memory, 0, HEADS, window, &mut output);
             output
         };
         for window in [None, Some(1), Some(16), Some(21), Some(1000)] {

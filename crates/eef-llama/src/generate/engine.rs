@@ -8,7 +8,10 @@ use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
 use crate::LlamaConfig;
-use crate::model::{Layer, Llama, Shape};
+use crate::generate::attend::attend_spans;
+use crate::generate::device::{DeviceMemory, DeviceStep};
+use crate::generate::pool::{HostMemory, Memory, Pool, Span};
+use crate::model::{Layer, Llama, Shape, heads};
 use crate::ops::{Panels, gate, is_on_cpu, normalise, rms_norm};
 
 /// Values below which handing rows to other threads costs more than it saves.
@@ -121,20 +124,37 @@ impl InferenceModel {
         }
     }
 
-    /// Runs tokens through the model, and leaves the logits after those at `last_rows` in
-    /// `scratch`, `[last_rows, vocab_size]`. `attend` gets the layer, joint projections
-    /// `[n, qkv_width]` that it may overwrite, and room `[n, n_query * dim]` for its result.
+    /// Memory for keys and values where this model can reach it, within a budget.
+    pub(crate) fn pool(&self, max_bytes: usize) -> Pool {
+        let config = self.config();
+        let device = match &*self.0 {
+            Engine::Host(_) => None,
+            Engine::Device(model) => Some((model.embedding.device(), model.embedding.dtype())),
+        };
+        let device = device.as_ref().map(|(device, dtype)| (device, *dtype));
+        Pool::new(config.num_hidden_layers, heads(config), device, max_bytes)
+    }
+
+    /// Runs the tokens of some sequences through the model, and leaves the logits after those at
+    /// `last_rows` in `scratch`, `[last_rows, vocab_size]`. Their keys and values join `memory`,
+    /// which came from [`pool`](Self::pool).
     pub(crate) fn logits(
         &self,
         tokens: &[u32],
+        spans: &[Span<'_>],
         last_rows: &[usize],
+        memory: &mut Memory,
         scratch: &mut Scratch,
-        attend: impl FnMut(usize, &mut [f32], &mut [f32]),
     ) {
-        match &*self.0 {
-            Engine::Host(host) => host.logits(tokens, last_rows, scratch, attend),
-            Engine::Device(model) => {
-                scratch.logits = logits_on_device(model, tokens, last_rows, attend);
+        match (&*self.0, memory) {
+            (Engine::Host(host), Memory::Host(memory)) => {
+                host.logits(tokens, spans, last_rows, memory, scratch);
+            }
+            (Engine::Device(model), Memory::Device(memory)) => {
+                scratch.logits = logits_on_device(model, tokens, spans, last_rows, memory);
+            }
+            (Engine::Host(_), Memory::Device(_)) | (Engine::Device(_), Memory::Host(_)) => {
+                unreachable!("a generator's pool is made by its own model")
             }
         }
     }
@@ -161,13 +181,14 @@ impl Host {
     fn logits(
         &self,
         tokens: &[u32],
+        spans: &[Span<'_>],
         last_rows: &[usize],
+        memory: &mut HostMemory,
         scratch: &mut Scratch,
-        mut attend: impl FnMut(usize, &mut [f32], &mut [f32]),
     ) {
         let config = &self.shape.config;
         let (n, hidden, inner) = (tokens.len(), config.hidden_size, config.intermediate_size);
-        let heads = crate::model::heads(config);
+        let heads = heads(config);
         let x = room(&mut scratch.x, n * hidden);
         let normed = room(&mut scratch.normed, n * hidden);
         let qkv = room(&mut scratch.qkv, n * heads.qkv_width());
@@ -185,7 +206,7 @@ impl Host {
         for (index, layer) in self.layers.iter().enumerate() {
             self.normalise(x, &layer.attention_norm, normed);
             layer.qkv.multiply(normed, qkv);
-            attend(index, qkv, attended);
+            attend_spans(&self.shape, memory, spans, index, qkv, attended);
             layer.output.multiply(attended, projected);
             add(x, projected);
             self.normalise(x, &layer.feed_forward_norm, normed);
@@ -239,25 +260,22 @@ fn add(x: &mut [f32], other: &[f32]) {
 fn logits_on_device(
     model: &Llama,
     tokens: &[u32],
+    spans: &[Span<'_>],
     last_rows: &[usize],
-    mut attend: impl FnMut(usize, &mut [f32], &mut [f32]),
+    memory: &mut DeviceMemory,
 ) -> Vec<f32> {
-    let config = model.config();
-    let n = tokens.len();
+    let Shape { config, rotary } = &*model.shape;
     let mut x = model.embed(tokens);
+    let device = x.device();
+    let step = DeviceStep::new(spans, heads(config), config.sliding_window(), rotary, &device);
     for (index, layer) in model.layers.iter().enumerate() {
-        x = layer.forward_with(x, config, |qkv, heads| {
-            let (device, width) = (qkv.device(), heads.n_query * heads.dim);
-            let (mut qkv, mut output) = (host_values(qkv), vec![0.0; n * width]);
-            attend(index, &mut qkv, &mut output);
-            Tensor::from_data(TensorData::new(output, [n, width]), &device)
-        });
+        x = layer.forward_with(x, config, |qkv, _| step.attend(memory, index, qkv));
     }
     if last_rows.is_empty() {
         return Vec::new();
     }
     let rows: Vec<i32> = last_rows.iter().map(|row| *row as i32).collect();
-    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [last_rows.len()]), &x.device());
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [last_rows.len()]), &device);
     let normed = rms_norm(x.select(0, rows), model.norm.val(), config.rms_norm_eps);
     host_values(model.logits(normed))
 }
@@ -275,43 +293,96 @@ fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Completion, Generator, GeneratorConfig, Request, device};
+    use crate::{Completion, Generator, GeneratorConfig, Precision, Request, device};
 
-    /// Our kernels against Burn's tensors, over shapes that are no multiples of a panel.
+    const VOCABULARY: usize = 53;
+
+    fn advance_all(generator: &mut Generator) -> Vec<Completion> {
+        let mut completions = Vec::new();
+        loop {
+            let ended = generator.advance().unwrap();
+            if ended.is_empty() {
+                completions.sort_by_key(|completion: &Completion| completion.sequence);
+                return completions;
+            }
+            completions.extend(ended);
+        }
+    }
+
+    /// Two turns of nine sequences that share beginnings of many lengths, within few blocks.
+    fn two_turns(model: InferenceModel, max_cache_bytes: usize) -> (Vec<Completion>, u64) {
+        let config = GeneratorConfig {
+            prefill_tokens: 20,
+            max_sequences: 6,
+            max_cache_bytes,
+            ..GeneratorConfig::default()
+        };
+        let mut generator = Generator::new(model, config).unwrap();
+        for sequence in 0..9u64 {
+            let n = 1 + 5 * sequence as u32;
+            let tokens = (0..n).map(|i| (i * 17 + n / 20) % VOCABULARY as u32).collect();
+            generator.submit(Request::greedy(sequence, tokens, 5)).unwrap();
+        }
+        let mut completions = advance_all(&mut generator);
+        for sequence in 0..9u64 {
+            let tokens = (0..3 + sequence as u32).collect();
+            generator.submit(Request::greedy(sequence, tokens, 9)).unwrap();
+        }
+        completions.extend(advance_all(&mut generator));
+        assert_eq!(completions.len(), 18);
+        assert!(generator.n_cache_bytes() <= max_cache_bytes);
+        (completions, generator.n_computed_tokens())
+    }
+
+    /// The largest difference of log-probabilities, where the tokens are the same.
+    fn difference(a: &[Completion], b: &[Completion]) -> f32 {
+        let mut largest = 0.0f32;
+        for (a, b) in a.iter().zip(b) {
+            assert_eq!((a.sequence, &a.tokens), (b.sequence, &b.tokens));
+            let pairs = a.log_probabilities.iter().zip(&b.log_probabilities);
+            largest = pairs.fold(largest, |largest, (a, b)| largest.max((a - b).abs()));
+        }
+        largest
+    }
+
+    /// Our kernels against Burn's tensors, over shapes that are no multiples of a panel, windows,
+    /// and budgets that make both evict.
     #[test]
     fn the_kernels_compute_what_the_tensors_compute() {
-        let plain = LlamaConfig { num_key_value_heads: Some(2), ..LlamaConfig::tiny(53) };
+        let plain = LlamaConfig { num_key_value_heads: Some(2), ..LlamaConfig::tiny(VOCABULARY) };
         let untied = LlamaConfig { tie_word_embeddings: false, ..plain.clone() };
-        for config in [plain, untied] {
+        let mut windowed = plain.clone();
+        windowed.other.insert("model_type".to_owned(), "mistral".into());
+        windowed.other.insert("sliding_window".to_owned(), 19.into());
+        assert_eq!(windowed.sliding_window(), Some(19));
+        for config in [plain, untied, windowed] {
             let model = Llama::init(&config, 3, &device("cpu").unwrap()).unwrap();
             let models = [InferenceModel::on_device(&model), InferenceModel::from(model)];
             assert!(matches!((&*models[0].0, &*models[1].0), (Engine::Device(_), Engine::Host(_))));
-            let [theirs, ours] = models.map(|model| {
-                let config = GeneratorConfig { prefill_tokens: 20, ..GeneratorConfig::default() };
-                let mut generator = Generator::new(model, config).unwrap();
-                for sequence in 0..9 {
-                    let n = 1 + 4 * sequence as u32;
-                    let tokens = (0..n).map(|i| (i * 17 + n) % 53).collect();
-                    generator.submit(Request::greedy(sequence, tokens, 5)).unwrap();
-                }
-                let mut completions = Vec::new();
-                loop {
-                    let ended = generator.advance().unwrap();
-                    if ended.is_empty() {
-                        completions.sort_by_key(|completion: &Completion| completion.sequence);
-                        return completions;
-                    }
-                    completions.extend(ended);
-                }
-            });
-            assert_eq!((ours.len(), theirs.len()), (9, 9));
-            for (ours, theirs) in ours.iter().zip(&theirs) {
-                assert_eq!(ours.tokens, theirs.tokens);
-                let pairs = ours.log_probabilities.iter().zip(&theirs.log_probabilities);
-                for (ours, theirs) in pairs {
-                    assert!((ours - theirs).abs() < 1e-5, "{ours} {theirs}");
-                }
+            for max_cache_bytes in [1 << 17, 1 << 18, 1 << 24] {
+                let [theirs, ours] = models.clone().map(|model| two_turns(model, max_cache_bytes));
+                assert!(difference(&ours.0, &theirs.0) < 1e-5);
+                assert_eq!(ours.1, theirs.1, "they saved the same work");
             }
         }
+    }
+
+    /// bfloat16 has 8 bits of precision, and half the bytes hold as many blocks.
+    #[test]
+    fn half_the_precision_is_near() {
+        let config = LlamaConfig { num_key_value_heads: Some(2), ..LlamaConfig::tiny(VOCABULARY) };
+        let exact = Llama::init(&config, 3, &device("cpu").unwrap()).unwrap();
+        let rounded = exact.clone().to_precision(Precision::Bf16);
+        let [exact, rounded] = [exact, rounded].map(|model| {
+            let model = InferenceModel::from(model);
+            let block_bytes = model.pool(1 << 20).block_bytes();
+            let config = GeneratorConfig::default();
+            let mut generator = Generator::new(model, config).unwrap();
+            generator.submit(Request::greedy(0, (0..50).collect(), 1)).unwrap();
+            (block_bytes, advance_all(&mut generator))
+        });
+        assert_eq!(exact.0, 2 * rounded.0);
+        let difference = difference(&exact.1, &rounded.1);
+        assert!(0.0 < difference && difference < 0.02, "{difference}");
     }
 }

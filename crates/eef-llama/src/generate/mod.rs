@@ -2,6 +2,7 @@
 //! alike; sequences leave it when they finish and waiting ones take their place.
 
 mod attend;
+mod device;
 mod engine;
 mod pool;
 mod request;
@@ -17,13 +18,11 @@ use rayon::slice::ParallelSlice;
 pub use engine::InferenceModel;
 pub use request::{Completion, Finish, GeneratorConfig, Request};
 
-use crate::generate::attend::{Row, attend};
 use crate::generate::engine::Scratch;
-use crate::generate::pool::Pool;
+use crate::generate::pool::{Span, block_values};
 use crate::generate::sample::{Choice, sample};
 use crate::generate::tree::{BlockTree, Held};
-use crate::model::{Shape, heads};
-use crate::ops::Direction;
+use crate::model::heads;
 use crate::{LlamaConfig, LlamaError};
 
 /// Continues many sequences at once with one model.
@@ -42,7 +41,7 @@ use crate::{LlamaConfig, LlamaError};
 /// matrix products of another number of rows may round differently there, and so choose
 /// differently where two tokens are all but equally likely.
 ///
-/// Keys and values lie in the host's memory: on a GPU every layer of every step makes a round trip.
+/// Keys and values lie where the model lies, in its precision; tokens are chosen on the host.
 #[derive(Debug)]
 pub struct Generator {
     model: InferenceModel,
@@ -138,8 +137,8 @@ impl Generator {
                 return Err(LlamaError::GeneratorConfig { field, found, expected });
             }
         }
-        let cache = BlockTree::new(shape.num_hidden_layers, heads(shape), config.max_cache_bytes);
-        if cache.max_blocks() == 0 {
+        let cache = BlockTree::new(model.pool(config.max_cache_bytes));
+        if cache.pool.max_blocks() == 0 {
             return Err(LlamaError::GeneratorConfig {
                 field: "max_cache_bytes",
                 found: config.max_cache_bytes.to_string(),
@@ -183,7 +182,7 @@ impl Generator {
         if request.tokens.is_empty() && n_open == 0 {
             return fail("it has no tokens to continue from".to_owned());
         }
-        let (n_blocks, most) = (self.most_blocks(&request), self.cache.max_blocks());
+        let (n_blocks, most) = (self.most_blocks(&request), self.cache.pool.max_blocks());
         if n_blocks > most {
             let block = self.cache.pool.block_bytes();
             return fail(format!(
@@ -263,17 +262,18 @@ impl Generator {
         self.sequences.get(&sequence).map(Vec::as_slice)
     }
 
-    /// Bytes that keys and values of a sequence take; `usize::MAX` for more than can be counted.
+    /// Bytes that keys and values of a sequence take in `f32`; `usize::MAX` for more than can be
+    /// counted.
     pub fn cache_bytes_of(model: &LlamaConfig, n_tokens: usize) -> usize {
         let n_blocks = n_tokens.div_ceil(crate::ops::simd::LANES);
-        let pool = Pool::new(model.num_hidden_layers, heads(model));
-        n_blocks.saturating_mul(pool.block_bytes())
+        let block_bytes = block_values(model.num_hidden_layers, heads(model)) * size_of::<f32>();
+        n_blocks.saturating_mul(block_bytes)
     }
 
     /// Bytes allocated for keys and values; never more than
     /// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes).
     pub fn n_cache_bytes(&self) -> usize {
-        self.cache.pool.n_allocated() * self.cache.pool.block_bytes()
+        self.cache.pool.n_bytes()
     }
 
     /// Tokens that went through the model since the generator was made. What it took from a shared
@@ -300,12 +300,13 @@ impl Generator {
             }
         }
         self.n_computed += tokens.len() as u64;
-        let (shape, running) = (self.model.shape(), &self.running);
-        let pool = &mut self.cache.pool;
-        let scratch = &mut self.scratch;
-        self.model.logits(&tokens, &last_rows, scratch, |layer, qkv, output| {
-            attend_chunks(shape, pool, running, chunks, layer, qkv, output);
+        let spans = chunks.iter().map(|chunk| {
+            let blocks = self.running[chunk.running].held.blocks.as_slice();
+            Span { blocks, position: chunk.position, n_rows: chunk.n_rows }
         });
+        let spans: Vec<Span<'_>> = spans.collect();
+        let (memory, scratch) = (&mut self.cache.pool.memory, &mut self.scratch);
+        self.model.logits(&tokens, &spans, &last_rows, memory, scratch);
         for chunk in chunks {
             if let Some(all) = self.sequences.get(&chunk.sequence) {
                 self.cache.advance(&mut self.running[chunk.running].held, chunk.n_rows, all);
@@ -379,31 +380,4 @@ fn finish_of(
     } else {
         None
     }
-}
-
-/// Attention of one layer: each chunk's keys and values join its sequence's blocks, and each row
-/// attends to its own sequence. Projections `[n, qkv_width]` are rotated in place; the result is
-/// `[n, n_query * dim]`.
-fn attend_chunks(
-    shape: &Shape,
-    pool: &mut Pool,
-    running: &[Running],
-    chunks: &[Chunk],
-    layer: usize,
-    projections: &mut [f32],
-    output: &mut [f32],
-) {
-    let heads = heads(&shape.config);
-    let mut rest = &mut *projections;
-    let mut rows = Vec::new();
-    for chunk in chunks {
-        let (own, behind) = rest.split_at_mut(chunk.n_rows * heads.qkv_width());
-        rest = behind;
-        let positions = chunk.position..chunk.position + chunk.n_rows;
-        let blocks = &running[chunk.running].held.blocks;
-        shape.rotary.apply(own, heads, positions.clone(), Direction::Forward);
-        pool.write(blocks, layer, chunk.position, own, heads);
-        rows.extend(positions.map(|position| Row { blocks, position }));
-    }
-    attend(&rows, projections, pool, layer, heads, shape.config.sliding_window(), output);
 }

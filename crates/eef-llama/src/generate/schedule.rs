@@ -31,7 +31,7 @@ impl Generator {
             let promised: usize =
                 self.running.iter().map(|other| other.most_blocks - other.held.blocks.len()).sum();
             let needed = self.cache.n_unheld(&found.path) + most_blocks - found.path.len();
-            if self.cache.n_pinned() + promised + needed > self.cache.max_blocks() {
+            if self.cache.n_pinned() + promised + needed > self.cache.pool.max_blocks() {
                 return;
             }
             let start = if earlier.is_empty() { Start::New } else { Start::Resumed };

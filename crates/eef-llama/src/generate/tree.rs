@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::generate::pool::{BlockId, Pool};
-use crate::ops::Heads;
 use crate::ops::simd::LANES;
 
 /// The keys and values of all sequences, within a budget.
@@ -22,7 +21,6 @@ pub(crate) struct BlockTree {
     clock: u64,
     /// Blocks that some sequence holds or fills.
     n_pinned: usize,
-    max_blocks: usize,
 }
 
 #[derive(Debug)]
@@ -70,9 +68,7 @@ impl Found {
 }
 
 impl BlockTree {
-    pub(crate) fn new(n_layers: usize, heads: Heads, max_bytes: usize) -> Self {
-        let pool = Pool::new(n_layers, heads);
-        let max_blocks = max_bytes / pool.block_bytes();
+    pub(crate) fn new(pool: Pool) -> Self {
         Self {
             pool,
             nodes: BTreeMap::new(),
@@ -80,13 +76,7 @@ impl BlockTree {
             evictable: BTreeSet::new(),
             clock: 0,
             n_pinned: 0,
-            max_blocks,
         }
-    }
-
-    /// Most blocks that the budget has room for.
-    pub(crate) fn max_blocks(&self) -> usize {
-        self.max_blocks
     }
 
     /// Blocks that cannot be evicted.
@@ -257,8 +247,7 @@ impl BlockTree {
     /// A block, where need be the least recently used one. Admission has seen to it that one can
     /// be had.
     fn take(&mut self) -> BlockId {
-        if !self.pool.has_free()
-            && self.pool.n_allocated() >= self.max_blocks
+        if !self.pool.has_room()
             && let Some((_, block)) = self.evictable.first().copied()
         {
             self.remove(block);

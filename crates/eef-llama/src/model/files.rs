@@ -8,7 +8,7 @@ use eef_weights::{Checkpoint, NamedTensor, write_checkpoint};
 use crate::model::Llama;
 use crate::model::init::transpose;
 use crate::model::layer::{Layer, heads};
-use crate::{LlamaConfig, LlamaError};
+use crate::{LlamaConfig, LlamaError, Precision};
 
 impl Llama {
     /// Loads a Hugging Face directory: `config.json` and safetensors, as `f32`.
@@ -18,13 +18,27 @@ impl Llama {
     /// Where a file is missing or cut short, the configuration is not supported, or a tensor has
     /// another shape than the configuration says, or is no part of the model.
     pub fn load(directory: &Path, device: &Device) -> Result<Self, LlamaError> {
+        Self::load_as(directory, device, Precision::F32)
+    }
+
+    /// As [`load`](Self::load), with matrices in a precision. Each is cast when it is read: there
+    /// is never more in memory than the model and one of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_as(
+        directory: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, LlamaError> {
         let checkpoint = Checkpoint::open(directory)?;
         let path = directory.join("config.json");
         let config = LlamaConfig::from_json(&path, checkpoint.config_text())?;
         let n_parameters = config.n_parameters();
         tracing::debug!(directory = %directory.display(), n_parameters, "loading a model");
         let mut read = BTreeSet::new();
-        let model = Self::build(&config, device, |name, sides| {
+        let model = Self::build(&config, device, precision, |name, sides| {
             read.insert(name.to_owned());
             Ok(checkpoint.read(name, sides)?)
         })?;

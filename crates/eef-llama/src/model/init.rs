@@ -7,7 +7,7 @@ use crate::model::layer::heads;
 use crate::model::{Layer, Llama, Shape};
 use crate::ops::Rotary;
 use crate::random::Draws;
-use crate::{LlamaConfig, LlamaError};
+use crate::{LlamaConfig, LlamaError, Precision};
 
 /// Standard deviation of random weights (Nguyen and Salazar 2019, "Transformers without Tears"):
 /// 0.01 at LLaMA's width of 4,096, where 0.02 is usual, and 0.06 at 128, where with 0.02 attention
@@ -44,9 +44,23 @@ impl Llama {
     ///
     /// Where the configuration is not one of a possible model.
     pub fn init(config: &LlamaConfig, seed: u64, device: &Device) -> Result<Self, LlamaError> {
+        Self::init_as(config, seed, device, Precision::F32)
+    }
+
+    /// As [`init`](Self::init), with matrices in a precision.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`](Self::init).
+    pub fn init_as(
+        config: &LlamaConfig,
+        seed: u64,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, LlamaError> {
         let mut tensor_index = 0;
         let deviation = initial_deviation(config.hidden_size);
-        Self::build(config, device, |_, sides| {
+        Self::build(config, device, precision, |_, sides| {
             let n = sides.iter().product();
             if sides.len() == 1 {
                 return Ok(vec![1.0; n]);
@@ -61,6 +75,7 @@ impl Llama {
     pub(crate) fn build(
         config: &LlamaConfig,
         device: &Device,
+        precision: Precision,
         mut read: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, LlamaError>,
     ) -> Result<Self, LlamaError> {
         config.validate()?;
@@ -70,7 +85,11 @@ impl Llama {
         let (query, key_value) = (heads.n_query * heads.dim, heads.n_key_value * heads.dim);
         let vector = |values: Vec<f32>| {
             let n = values.len();
-            parameter::<1>(values, [n], device)
+            parameter::<1>(values, [n], Precision::F32, device)
+        };
+        let linear = |values: &[f32], outputs: usize, inputs: usize| {
+            let values = transpose(values, outputs, inputs);
+            parameter::<2>(values, [inputs, outputs], precision, device)
         };
 
         let embedding = read("model.embed_tokens.weight", &[vocab, hidden])?;
@@ -92,11 +111,11 @@ impl Llama {
             let down = read("mlp.down_proj", &[hidden, inner])?;
             layers.push(Layer {
                 attention_norm,
-                qkv: linear(&qkv, heads.qkv_width(), hidden, device),
-                output: linear(&output, hidden, query, device),
+                qkv: linear(&qkv, heads.qkv_width(), hidden),
+                output: linear(&output, hidden, query),
                 feed_forward_norm,
-                gate_up: linear(&gate_up, 2 * inner, hidden, device),
-                down: linear(&down, hidden, inner, device),
+                gate_up: linear(&gate_up, 2 * inner, hidden),
+                down: linear(&down, hidden, inner),
                 qkv_lora: None,
                 output_lora: None,
                 gate_up_lora: None,
@@ -108,12 +127,12 @@ impl Llama {
             None
         } else {
             let head = read("lm_head.weight", &[vocab, hidden])?;
-            Some(linear(&head, vocab, hidden, device))
+            Some(linear(&head, vocab, hidden))
         };
         let (positions, theta) = (config.max_position_embeddings, config.rope_theta);
         let rotary = Rotary::new(heads.dim, positions, theta, config.rope_scaling()?);
         Ok(Self {
-            embedding: parameter::<2>(embedding, [vocab, hidden], device),
+            embedding: parameter::<2>(embedding, [vocab, hidden], precision, device),
             layers,
             norm,
             head,
@@ -121,11 +140,6 @@ impl Llama {
             lora: None,
         })
     }
-}
-
-/// `[outputs, inputs]` values as a parameter of shape `[inputs, outputs]`.
-fn linear(values: &[f32], outputs: usize, inputs: usize, device: &Device) -> Param<Tensor<2>> {
-    parameter::<2>(transpose(values, outputs, inputs), [inputs, outputs], device)
 }
 
 /// `[rows, columns]` values as `[columns, rows]`.
@@ -137,9 +151,12 @@ pub(crate) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32>
 fn parameter<const D: usize>(
     values: Vec<f32>,
     sides: [usize; D],
+    precision: Precision,
     device: &Device,
 ) -> Param<Tensor<D>> {
-    Param::from_data(TensorData::new(values, sides), device)
+    device.memory_persistent_allocations(TensorData::new(values, sides), |data| {
+        Param::from_tensor(Tensor::from_data(data, (device, precision.dtype())))
+    })
 }
 
 /// Sums of twelve uniform draws have variance 1 and are all but normal. They need additions only:

@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 
 use crate::LlamaConfig;
 use crate::model::lora::Adapters;
+use crate::model::multiply;
 use crate::ops::{Heads, Rotary, packed_attention, rms_norm, swiglu};
 
 /// One transformer layer. Projections that read the same rows are one matrix: fewer, larger
@@ -67,8 +68,8 @@ impl Layer {
 /// `[n, inputs]` to `[n, outputs]`: the product with a matrix, and what its adapters add.
 fn project(x: Tensor<2>, weight: &Param<Tensor<2>>, adapters: Option<&Adapters>) -> Tensor<2> {
     match adapters {
-        None => x.matmul(weight.val()),
-        Some(adapters) => x.clone().matmul(weight.val()) + adapters.forward(x),
+        None => multiply(x, weight.val()),
+        Some(adapters) => multiply(x.clone(), weight.val()) + adapters.forward(x),
     }
 }
 

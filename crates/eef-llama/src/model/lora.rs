@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use eef_weights::{NamedTensor, WeightsError, read_safetensors};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -414,7 +414,10 @@ impl Llama {
             ];
             for (weight, adapters) in pairs {
                 if let Some(adapters) = adapters.take() {
-                    *weight = weight.clone().map(|weight| weight + adapters.dense());
+                    *weight = weight.clone().map(|weight| {
+                        let dtype = weight.dtype();
+                        (weight.cast(DType::F32) + adapters.dense()).cast(dtype)
+                    });
                 }
             }
         }

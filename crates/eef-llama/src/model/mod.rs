@@ -4,17 +4,20 @@ mod files;
 mod init;
 mod layer;
 mod lora;
+mod precision;
 
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 use crate::ops::{Rotary, rms_norm};
 use crate::{LlamaConfig, LlamaError, Packed};
 
 pub(crate) use layer::{Layer, heads};
 pub use lora::{LoraConfig, LoraTarget};
+pub use precision::Precision;
+pub(crate) use precision::multiply;
 
 /// A LLaMA-family language model.
 ///
@@ -79,8 +82,8 @@ impl Llama {
     /// - `hidden`: `[n, hidden_size]`, output: `[n, vocab_size]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         match &self.head {
-            Some(head) => hidden.matmul(head.val()),
-            None => hidden.matmul(self.embedding.val().transpose()),
+            Some(head) => multiply(hidden, head.val()),
+            None => multiply(hidden, self.embedding.val().transpose()),
         }
     }
 
@@ -89,7 +92,7 @@ impl Llama {
         let embedding = self.embedding.val();
         let ids = TensorData::new(ids, [tokens.len()]);
         let ids = Tensor::<1, Int>::from_data(ids, &embedding.device());
-        embedding.select(0, ids)
+        embedding.select(0, ids).cast(DType::F32)
     }
 
     /// Lets no gradient through to the embedding of the padding token, as torch's `padding_idx`
