@@ -115,7 +115,9 @@ fn features() -> anyhow::Result<()> {
     for feature in FEATURES {
         cargo(&["check", "--workspace", "--release", "--locked", "--features", feature])?;
     }
-    Ok(())
+    // What only a machine with a GPU runs must compile everywhere.
+    let arguments = ["check", "--workspace", "--release", "--locked", "--test", "cuda"];
+    cargo(&[&arguments[..], &["--features", "eef-cli/cuda"]].concat())
 }
 
 /// Every feature, or one that forwards to it; the default has none.
