@@ -7,8 +7,8 @@ mod simulator;
 mod spawner;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::ScienceWorldError;
@@ -35,15 +35,28 @@ struct Inner {
     slots: Vec<Slot>,
     directory: PoolDirectory,
     spawner: Spawner,
+    /// Whether the program has ever become a worker.
+    has_started: AtomicBool,
 }
 
 /// A place for a worker. The worker is started when it is needed, and again when it has died.
 #[derive(Debug, Default)]
 struct Slot {
-    running: Mutex<Option<Arc<Running>>>,
+    worker: Mutex<Worker>,
+    /// Told when a start has come to its end.
+    changed: Condvar,
     n_starts: AtomicU32,
     /// Simulators that live here, asked for or in use.
     n_used: Mutex<usize>,
+}
+
+#[derive(Debug, Default)]
+enum Worker {
+    #[default]
+    None,
+    /// Another thread starts it.
+    Starting,
+    Running(Arc<Running>),
 }
 
 /// A worker with its JVM started.
@@ -102,7 +115,8 @@ impl WorkerPool {
         let parent = options.temporary_directory.clone().unwrap_or_else(std::env::temp_dir);
         let directory = PoolDirectory::new(&parent)?;
         let slots = (0..options.n_workers).map(|_| Slot::default()).collect();
-        Ok(Self(Arc::new(Inner { jar, options, program, slots, directory, spawner })))
+        let has_started = AtomicBool::new(false);
+        Ok(Self(Arc::new(Inner { jar, options, program, slots, directory, spawner, has_started })))
     }
 
     /// Starts a worker, so that what is wrong with Java or the program shows now.
@@ -131,9 +145,12 @@ impl WorkerPool {
     /// What each worker is doing.
     pub fn workers(&self) -> Vec<WorkerStatus> {
         let status = |slot: &Slot| WorkerStatus {
-            pid: lock(&slot.running)
-                .as_ref()
-                .and_then(|running| running.process.is_alive().then(|| running.process.pid())),
+            pid: match &*lock(&slot.worker) {
+                Worker::Running(running) if running.process.is_alive() => {
+                    Some(running.process.pid())
+                }
+                _ => None,
+            },
             n_restarts: slot.n_starts.load(Ordering::SeqCst).saturating_sub(1),
             n_simulators: *lock(&slot.n_used),
         };
@@ -233,31 +250,55 @@ impl Inner {
     /// The worker of a slot, started if there is none alive.
     fn running(&self, slot: usize, timeout: Duration) -> Result<Arc<Running>, Failure> {
         let slot = &self.slots[slot];
-        // Held while it starts: others who need this worker wait for it.
-        let mut running = lock(&slot.running);
-        if let Some(running) = running.as_ref().filter(|running| running.process.is_alive()) {
-            return Ok(Arc::clone(running));
+        let begun = Instant::now();
+        let mut worker = lock(&slot.worker);
+        loop {
+            match &*worker {
+                Worker::Running(running) if running.process.is_alive() => {
+                    return Ok(Arc::clone(running));
+                }
+                Worker::Starting => {
+                    let left = timeout.saturating_sub(begun.elapsed());
+                    if left.is_zero() {
+                        let message = "the worker is still being started".to_owned();
+                        return Err(Failure::Again(message));
+                    }
+                    let waited = slot.changed.wait_timeout(worker, left);
+                    worker = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                Worker::None | Worker::Running(_) => break,
+            }
         }
-        *running = None;
-        let n_starts = slot.n_starts.fetch_add(1, Ordering::SeqCst);
-        let started = Arc::new(self.start(timeout)?);
-        if n_starts > 0 {
-            tracing::warn!(pid = started.process.pid(), n_restarts = n_starts, "worker restarted");
+        *worker = Worker::Starting;
+        drop(worker);
+        let n_restarts = slot.n_starts.fetch_add(1, Ordering::SeqCst);
+        let started = self.start(timeout.saturating_sub(begun.elapsed())).map(Arc::new);
+        let mut worker = lock(&slot.worker);
+        *worker = match &started {
+            Ok(running) => Worker::Running(Arc::clone(running)),
+            Err(_) => Worker::None,
+        };
+        slot.changed.notify_all();
+        if let (Ok(running), 1..) = (&started, n_restarts) {
+            tracing::warn!(pid = running.process.pid(), n_restarts, "worker restarted");
         }
-        *running = Some(Arc::clone(&started));
-        Ok(started)
+        started
     }
 
     fn start(&self, timeout: Duration) -> Result<Running, Failure> {
         let begun = Instant::now();
         let directory = self.directory.worker(&self.jar)?;
-        let process = match Process::start(&self.program, directory, &self.spawner) {
-            // Killed before it spoke, as any worker may be at any time: it may do better again.
-            Err(error @ ScienceWorldError::NoWorker { .. }) if self.has_started() => {
+        let started = Process::start(&self.program, directory, &self.spawner, timeout);
+        let process = match started {
+            // Any worker may be killed before it speaks; that another has spoken shows that it can.
+            Err(error @ ScienceWorldError::NoWorker { .. })
+                if self.has_started.load(Ordering::SeqCst) =>
+            {
                 return Err(Failure::Again(error.to_string()));
             }
             started => started?,
         };
+        self.has_started.store(true, Ordering::SeqCst);
         let running = Running { process, seats: Mutex::default() };
         let jar = self.jar.path().to_string_lossy().into_owned();
         let call = Call::Start { jar, max_heap_mib: self.options.max_heap_mib };
@@ -270,11 +311,6 @@ impl Inner {
             Answer::Refused { message } => Err(ScienceWorldError::Java { message }.into()),
             other => Err(Failure::Again(format!("its Java's start was answered with {other:?}"))),
         }
-    }
-
-    /// Whether the program has ever become a worker.
-    fn has_started(&self) -> bool {
-        self.slots.iter().any(|slot| slot.n_starts.load(Ordering::SeqCst) > 1)
     }
 }
 

@@ -69,6 +69,7 @@ impl Process {
         program: &Program,
         directory: TempDir,
         spawner: &Spawner,
+        timeout: Duration,
     ) -> Result<Self, ScienceWorldError> {
         let mut command = Command::new(&program.path);
         command
@@ -103,7 +104,7 @@ impl Process {
         thread("errors", move || stderr_of.read_stderr(stderr)).map_err(spawn)?;
         // Writing blocks on a worker that does not read; callers wait for answers alone.
         thread("writer", move || write_stdin(stdin, &queue)).map_err(spawn)?;
-        process.shake_hands(program, &hello)?;
+        process.shake_hands(program, &hello, timeout.min(HANDSHAKE_TIMEOUT))?;
         Ok(process)
     }
 
@@ -111,8 +112,9 @@ impl Process {
         &self,
         program: &Program,
         hello: &mpsc::Receiver<std::io::Result<Option<Hello>>>,
+        timeout: Duration,
     ) -> Result<(), ScienceWorldError> {
-        let message = match hello.recv_timeout(HANDSHAKE_TIMEOUT) {
+        let message = match hello.recv_timeout(timeout) {
             Ok(Ok(Some(hello))) if hello.protocol != PROTOCOL_VERSION => {
                 return Err(ScienceWorldError::Protocol {
                     program: program.path.clone(),
@@ -131,7 +133,7 @@ impl Process {
             }
             Ok(Err(_)) => "it wrote something else".to_owned(),
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                format!("nothing came within {} s", HANDSHAKE_TIMEOUT.as_secs())
+                format!("nothing came within {:.1} s", timeout.as_secs_f64())
             }
         };
         Err(ScienceWorldError::NoWorker { program: program.path.clone(), message })

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stderr, reason = "a skipped test and the counts are told to people")]
 
+mod episodes;
 mod reference;
 
 use std::path::PathBuf;
