@@ -56,6 +56,8 @@ fn options(max_heap_mib: u32) -> Vec<String> {
             "-XX:+UseSerialGC",
             // A killed worker would leave its file of counters behind.
             "-XX:-UsePerfData",
+            // The parent learns of a crash; a core of some hundred megabytes helps nobody.
+            "-XX:-CreateCoredumpOnCrash",
             // Signals are the host's.
             "-Xrs",
         ]

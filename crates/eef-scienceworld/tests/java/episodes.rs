@@ -137,8 +137,7 @@ fn simplifications_do_not_reach_the_episode_beside() {
 #[test]
 fn a_pool_that_is_full_says_what_to_raise() {
     let Some(jar) = jar() else { return };
-    let pool =
-        WorkerPool::new(jar, PoolOptions { simulators_per_worker: 1, ..options() }).unwrap();
+    let pool = WorkerPool::new(jar, PoolOptions { simulators_per_worker: 1, ..options() }).unwrap();
     let mut first = pool.simulator();
     first.load(game("boil", 0)).unwrap();
     let mut second = pool.simulator();

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test and the counts are told to people")]
 
 mod episodes;
+mod faults;
 mod reference;
 
 use std::path::PathBuf;
