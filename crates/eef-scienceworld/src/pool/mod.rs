@@ -2,6 +2,7 @@
 
 mod directory;
 mod options;
+mod parallel;
 mod process;
 mod simulator;
 mod spawner;

@@ -50,9 +50,9 @@ impl Default for PoolOptions {
             simulators_per_worker: 8,
             max_heap_mib: 512,
             java_home: None,
-            start_timeout: Duration::from_secs(60),
-            call_timeout: Duration::from_secs(60),
-            deadline: Duration::from_secs(300),
+            start_timeout: Duration::from_mins(1),
+            call_timeout: Duration::from_mins(1),
+            deadline: Duration::from_mins(5),
             n_attempts: 4,
             temporary_directory: None,
         }

@@ -45,7 +45,7 @@ pub(super) struct Process {
     requests: mpsc::Sender<Request>,
     pid: u32,
     /// Removed after the process is dead: fields are dropped after `drop`.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Process {
             stderr: Mutex::default(),
         });
         let (requests, queue) = mpsc::channel();
-        let process = Self { shared: Arc::clone(&shared), requests, pid, _directory: directory };
+        let process = Self { shared: Arc::clone(&shared), requests, pid, directory };
         let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
             let source = std::io::Error::other("its pipes were not made");
             return Err(ScienceWorldError::Spawn { program: program.path.clone(), source });
@@ -122,7 +122,7 @@ impl Process {
                     found: hello.protocol,
                 });
             }
-            Ok(Ok(Some(hello))) if hello.token == self._directory.path().to_string_lossy() => {
+            Ok(Ok(Some(hello))) if hello.token == self.directory.path().to_string_lossy() => {
                 return Ok(());
             }
             Ok(Ok(Some(_))) => "it answered with another worker's token".to_owned(),

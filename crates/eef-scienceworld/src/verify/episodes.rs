@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use eef_core::Seed;
 use serde::Deserialize;
@@ -50,29 +48,13 @@ pub(super) fn traces(
     if seed.get() != 0 {
         seed.derive("order of episodes", 0).rng().shuffle(&mut order);
     }
-    let options = pool.options();
-    let n_at_once = (options.n_workers * options.simulators_per_worker).min(traces.len());
-    let next = AtomicUsize::new(0);
-    let played = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..n_at_once {
-            scope.spawn(|| {
-                let mut simulator = pool.simulator();
-                while let Some(index) = order.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let (line, trace) = &traces[*index];
-                    let tally = play(&mut simulator, *line, trace);
-                    let failed = tally.is_err();
-                    played.lock().unwrap_or_else(PoisonError::into_inner).insert(*index, tally);
-                    if failed {
-                        next.store(order.len(), Ordering::SeqCst);
-                    }
-                }
-            });
-        }
-    });
+    let tallies = pool.map(&order, |simulator, index| {
+        let (line, trace) = &traces[*index];
+        play(simulator, *line, trace)
+    })?;
+    let in_order: BTreeMap<usize, Tally> = order.into_iter().zip(tallies).collect();
     let mut check = FileCheck { file, cases: 0, mismatches: 0, first: None };
-    for tally in played.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
-        let tally = tally?;
+    for tally in in_order.into_values() {
         check.cases += tally.cases;
         check.mismatches += tally.mismatches;
         check.first = check.first.or(tally.first);

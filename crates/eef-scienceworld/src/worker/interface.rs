@@ -112,7 +112,7 @@ impl Interface<'_, '_> {
 
     /// A list of texts.
     pub(super) fn texts(&self, env: &mut Env<'_>, method: &JNIStr) -> Result<Vec<String>> {
-        self.list(env, method, |env, element| text(env, element))
+        self.list(env, method, text)
     }
 
     /// A list of numbers.

@@ -19,10 +19,10 @@ use crate::protocol::{TOKEN_FILE, TOKEN_VARIABLE};
 /// writes, or starts a thread.
 ///
 /// ```no_run
-/// fn main() {
-///     eef_scienceworld::worker_main_if_requested();
-///     // the program
-/// }
+/// // fn main() {
+/// eef_scienceworld::worker_main_if_requested();
+/// println!("here the program begins");
+/// // }
 /// ```
 pub fn worker_main_if_requested() {
     let Some(token) = std::env::var_os(TOKEN_VARIABLE) else { return };

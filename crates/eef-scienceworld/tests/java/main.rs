@@ -6,6 +6,7 @@
 
 mod episodes;
 mod faults;
+mod recording;
 mod reference;
 
 use std::path::PathBuf;
