@@ -28,18 +28,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // With a jar this program starts itself as a worker.
     eef_scienceworld::worker_main_if_requested();
     let jar = std::env::args_os().nth(1);
-    let world = match &jar {
-        Some(jar) => {
-            let options = PoolOptions { n_workers: 1, ..PoolOptions::default() };
-            let pool = WorkerPool::new(Jar::open(jar.as_ref())?, options)?;
-            ScienceWorld::new(pool, EnvironmentOptions::default())
-        }
-        None => {
-            let fixture = "../../fixtures/scienceworld/find.jsonl";
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture);
-            let cassette = Cassette::open(&path, CassetteMode::RefuseOnMiss)?;
-            ScienceWorld::with_cassette(cassette, None, EnvironmentOptions::default())
-        }
+    let world = if let Some(jar) = &jar {
+        let options = PoolOptions { n_workers: 1, ..PoolOptions::default() };
+        let pool = WorkerPool::new(Jar::open(jar.as_ref())?, options)?;
+        ScienceWorld::new(pool, EnvironmentOptions::default())
+    } else {
+        let fixture = "../../fixtures/scienceworld/find.jsonl";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture);
+        let cassette = Cassette::open(&path, CassetteMode::RefuseOnMiss)?;
+        ScienceWorld::with_cassette(cassette, None, EnvironmentOptions::default())
     };
     let task = world.task_id("find-living-thing", 0).ok_or("no such task")?;
     let mut episode = world.episode();

@@ -1,6 +1,8 @@
 //! The child's side: a process that hosts a JVM and answers its parent.
 
 #[cfg(feature = "java")]
+mod answers;
+#[cfg(feature = "java")]
 mod interface;
 #[cfg(feature = "java")]
 mod jvm;

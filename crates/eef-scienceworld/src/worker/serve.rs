@@ -1,17 +1,12 @@
-//! Requests in, answers out.
+//! A worker's beginning and end, and its pipe.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::protocol::{
-    Answer, Call, Hello, PROTOCOL_VERSION, Request, Response, SeatCall, SeatId, read_message,
-    write_message,
-};
-
-/// Deep enough for the simulator's recursions; only what is used becomes resident.
-const STACK_SIZE: usize = 16 << 20;
+#[cfg(feature = "java")]
+use super::answers::answer_all;
+use crate::protocol::{Answer, Hello, PROTOCOL_VERSION, Response, write_message};
 
 /// Answers requests until the parent closes the pipe, then ends the process.
 pub(super) fn serve(token: &str) -> ! {
@@ -28,97 +23,29 @@ pub(super) fn serve(token: &str) -> ! {
     exit()
 }
 
+/// What can be said without a JVM.
+#[cfg(not(feature = "java"))]
 fn answer_all(output: &Output) -> io::Result<()> {
+    use crate::protocol::{Request, read_message};
     let mut input = io::stdin().lock();
-    let mut seats: BTreeMap<SeatId, mpsc::Sender<(u64, SeatCall)>> = BTreeMap::new();
-    let mut jvm = None;
-    while let Some(Request { id, call }) = read_message(&mut input)? {
-        match call {
-            Call::Start { jar, max_heap_mib } => {
-                let answer = match start(&jar, max_heap_mib) {
-                    Ok((started, java)) => {
-                        jvm = Some(started);
-                        Answer::Started { java }
-                    }
-                    Err(message) => Answer::Refused { message },
-                };
-                output.answer(id, answer)?;
-            }
-            Call::Seat { seat, call } => {
-                let Some(jvm) = &jvm else {
-                    let message = "the worker was asked before its JVM was started".to_owned();
-                    output.answer(id, Answer::Broken { message })?;
-                    continue;
-                };
-                let sender = match seats.get(&seat) {
-                    Some(sender) => sender,
-                    None => seats.entry(seat).or_insert(open_seat(jvm, output)?),
-                };
-                if sender.send((id, call)).is_err() {
-                    let message = "the simulator's thread has ended".to_owned();
-                    output.answer(id, Answer::Broken { message })?;
-                }
-            }
-        }
+    while let Some(Request { id, .. }) = read_message(&mut input)? {
+        let message =
+            "this worker was built without eef-scienceworld's feature `java`: build it with";
+        output.answer(id, Answer::Refused { message: message.to_owned() })?;
     }
     Ok(())
 }
 
-fn open_seat(jvm: &Started, output: &Output) -> io::Result<mpsc::Sender<(u64, SeatCall)>> {
-    let (sender, calls) = mpsc::channel::<(u64, SeatCall)>();
-    let (jvm, output) = (jvm.clone(), output.clone());
-    std::thread::Builder::new().stack_size(STACK_SIZE).spawn(move || {
-        let answer = |id, answer| {
-            // Without a reader there is nothing left to do.
-            if output.answer(id, answer).is_err() {
-                exit();
-            }
-        };
-        run_seat(&jvm, &calls, &answer);
-    })?;
-    Ok(sender)
-}
-
-#[cfg(feature = "java")]
-type Started = super::jvm::Jvm;
-
-#[cfg(feature = "java")]
-fn start(jar: &str, max_heap_mib: u32) -> Result<(Started, String), String> {
-    let jvm = super::jvm::Jvm::start(jar, max_heap_mib)?;
-    let java = jvm.version.clone();
-    Ok((jvm, java))
-}
-
-#[cfg(feature = "java")]
-fn run_seat(jvm: &Started, calls: &mpsc::Receiver<(u64, SeatCall)>, answer: &dyn Fn(u64, Answer)) {
-    super::seat::run(jvm, calls, answer);
-}
-
-/// Stands in for a JVM where there can be none.
-#[cfg(not(feature = "java"))]
-#[derive(Clone)]
-enum Started {}
-
-#[cfg(not(feature = "java"))]
-fn start(_: &str, _: u32) -> Result<(Started, String), String> {
-    Err("this worker was built without eef-scienceworld's feature `java`: build it with".to_owned())
-}
-
-#[cfg(not(feature = "java"))]
-fn run_seat(jvm: &Started, _: &mpsc::Receiver<(u64, SeatCall)>, _: &dyn Fn(u64, Answer)) {
-    match *jvm {}
-}
-
 /// Where answers go, one at a time.
 #[derive(Clone)]
-struct Output(Arc<Mutex<File>>);
+pub(super) struct Output(Arc<Mutex<File>>);
 
 impl Output {
     fn lock(&self) -> std::sync::MutexGuard<'_, File> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, id: u64, answer: Answer) -> io::Result<()> {
+    pub(super) fn answer(&self, id: u64, answer: Answer) -> io::Result<()> {
         write_message(&mut *self.lock(), &Response { id, answer })
     }
 }
@@ -150,7 +77,7 @@ fn end_with_parent() {
 fn end_with_parent() {}
 
 /// Ends the process without running exit handlers, which would race with threads in Java code.
-fn exit() -> ! {
+pub(super) fn exit() -> ! {
     #[cfg(unix)]
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort()

@@ -63,7 +63,7 @@ fn a_cassette_answers_until_something_new_is_asked_and_records_that() {
     drop((env, recording));
     let extended = fs::read(&path).unwrap();
     assert!(extended.starts_with(&recorded));
-    let n_lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    let n_lines = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count();
     assert_eq!(n_lines(&extended), n_lines(&recorded) + 2);
 
     let alone = world(&path, CassetteMode::RefuseOnMiss, None);

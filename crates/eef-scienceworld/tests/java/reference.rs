@@ -62,19 +62,22 @@ fn folder(mut trace: Value, change: impl FnOnce(&mut Value)) -> TempDir {
     folder
 }
 
+/// Something that is done to a recording.
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 #[test]
 fn whatever_differs_is_found() {
     let Some(jar) = jar() else { return };
     let options = VerifyOptions { pool: options(), seed: 1 };
     let recording = recording();
-    let check = |change: &dyn Fn(&mut Value)| {
+    let check = |change: Change<'_>| {
         let folder = folder(recording.clone(), change);
         let mut checks = verify(&jar, folder.path(), &options).unwrap();
         checks.pop().unwrap()
     };
     let same = check(&|_| ());
     assert_eq!((same.cases, same.mismatches, same.first), (5, 0, None));
-    let changes: [(&str, &dyn Fn(&mut Value)); 10] = [
+    let changes: [(&str, Change<'_>); 10] = [
         ("description", &|trace| trace["task_description"] = json!("")),
         ("observation", &|trace| trace["initial_observation"] = json!("")),
         ("inventory", &|trace| trace["initial_inventory"] = json!("")),
