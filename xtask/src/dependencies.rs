@@ -38,6 +38,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "eef-core",
             "eef-llama",
             "eef-rollout",
+            "eef-scienceworld",
             "eef-select",
             "eef-store",
             "eef-train",
@@ -45,7 +46,18 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "eef-weights",
         ],
     ),
-    ("xtask", &["eef-chat", "eef-core", "eef-rollout", "eef-store", "eef-webshop", "eef-weights"]),
+    (
+        "xtask",
+        &[
+            "eef-chat",
+            "eef-core",
+            "eef-rollout",
+            "eef-scienceworld",
+            "eef-store",
+            "eef-webshop",
+            "eef-weights",
+        ],
+    ),
 ];
 
 #[derive(Deserialize)]

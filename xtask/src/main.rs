@@ -17,6 +17,7 @@ mod outside;
 mod plot;
 mod prepare_data;
 mod prepare_model;
+mod prepare_scienceworld;
 mod process;
 
 #[derive(Parser)]
@@ -43,6 +44,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    eef_scienceworld::worker_main_if_requested();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

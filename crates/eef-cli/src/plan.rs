@@ -70,7 +70,7 @@ fn plan(config: &Config, method: &dyn Method) -> anyhow::Result<Plan> {
     let phases = phases::of(config, method, &sizes);
     let memory = Memory::of(config, &sizes, &inputs);
     let (name, method) = (config.name.clone(), config.method.name.clone());
-    let leak = inputs.shop.as_ref().and_then(wiring::leak);
+    let leak = inputs.world.as_ref().and_then(wiring::World::leak);
     let (gigaflops, is_cpu) = (config.plan.gigaflops, config.machine.device == "cpu");
     let missing = inputs.missing;
     Ok(Plan { name, method, sizes, gigaflops, is_cpu, phases, memory, leak, missing })

@@ -1,52 +1,23 @@
 //! From the configuration to the parts that it names.
 
 mod checks;
+mod world;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
 use eef_chat::PromptTemplate;
-use eef_core::{Control, Environment, Opening, Policy, Seed, Split, Trajectory, TrajectoryId};
+use eef_core::{Control, Environment, Seed, Split, Trajectory, TrajectoryId};
 use eef_llama::{LoraConfig, LoraTarget};
-use eef_rollout::demonstrate;
 use eef_train::Schedule;
-use eef_webshop::teacher::ScriptedTeacher;
-use eef_webshop::{AgentAction, Fidelity, ShopEnvironment, WebShop};
 use eef_weights::directory_hash;
 
-use crate::config::{Config, EnvironmentKind};
+use crate::config::Config;
 use crate::paths;
 
 pub use checks::{check_names, check_run, check_settings, n_imitated, open_model, training_tasks};
-
-/// The environment of the configuration.
-pub fn environment(config: &Config) -> anyhow::Result<ShopEnvironment> {
-    if config.data.environment == EnvironmentKind::ScienceWorld {
-        bail!("ScienceWorld is not part of this version; iterate --dry-run plans for it");
-    }
-    let directory = paths::require(&config.data.directory, "the data", &config.plan.data_source)?;
-    let shop = WebShop::open(&directory)?;
-    if config.data.faithful {
-        let shop = shop.as_ref().clone().with_fidelity(Fidelity::Original);
-        return Ok(Arc::new(shop).environment());
-    }
-    Ok(shop.environment())
-}
-
-/// What must be said beside every result on test tasks that training has seen.
-pub fn leak(environment: &ShopEnvironment) -> Option<String> {
-    let shop = environment.shop();
-    let (n_leaked, n_goals) = (shop.n_leaked_test_goals(), shop.goals(Split::Test).len());
-    (n_leaked > 0).then(|| {
-        format!(
-            "LEAK: {n_leaked} of the data's {n_goals} test tasks share a product or an instruction \
-             with a training task, as in the paper's splits; a result on them is no measure of \
-             generalisation"
-        )
-    })
-}
+pub use world::{World, is_teacher};
 
 /// The prompt of the configuration.
 pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {
@@ -145,42 +116,26 @@ fn schedule(name: &str) -> anyhow::Result<Schedule> {
 /// The experts' trajectories: read from files, or asked of scripted teachers now.
 pub fn experts(
     config: &Config,
-    environment: &ShopEnvironment,
+    world: &World,
     control: &Control<'_>,
 ) -> anyhow::Result<Vec<Trajectory>> {
     let mut all = Vec::new();
     for source in &config.data.experts {
-        if ScriptedTeacher::by_name(source).is_some() {
+        if is_teacher(source) {
             let n_tasks = config.data.n_train_tasks;
-            all.extend(collect(config, environment, source, Split::Train, n_tasks, control)?);
+            all.extend(collect(config, world, source, Split::Train, n_tasks, control)?);
             continue;
         }
         let path = paths::require(source, "the expert file", &config.plan.data_source)?;
         all.extend(eef_store::read_jsonl(&path)?);
     }
-    check_experts(environment, &all)?;
+    check_experts(world, &all)?;
     Ok(all)
 }
 
-/// An expert's task must be one of the environment's, asking the same: else the file belongs to
-/// other data.
-pub fn check_experts(environment: &ShopEnvironment, experts: &[Trajectory]) -> anyhow::Result<()> {
-    for expert in experts {
-        let goal = environment.shop().goal(&expert.task).with_context(|| {
-            format!("expert trajectory {}: the data has no task {}", expert.id, expert.task)
-        })?;
-        if !expert.instruction.contains(goal.instruction_text.trim()) {
-            bail!(
-                "expert trajectory {}: task {} asks for `{}`, but the trajectory answers `{}`; \
-                 experts and data do not belong together",
-                expert.id,
-                expert.task,
-                goal.instruction_text,
-                expert.instruction
-            );
-        }
-    }
-    Ok(())
+/// Checks each expert as [`World::check_expert`] does.
+pub fn check_experts(world: &World, experts: &[Trajectory]) -> anyhow::Result<()> {
+    experts.iter().try_for_each(|expert| world.check_expert(expert))
 }
 
 /// What a scripted teacher does on the first `n_tasks` (0: all) tasks of a split, drawn from the
@@ -188,25 +143,17 @@ pub fn check_experts(environment: &ShopEnvironment, experts: &[Trajectory]) -> a
 /// trajectories of `fixtures/experts`, byte for byte.
 pub fn collect(
     config: &Config,
-    environment: &ShopEnvironment,
+    world: &World,
     teacher: &str,
     split: Split,
     n_tasks: usize,
     control: &Control<'_>,
 ) -> anyhow::Result<Vec<Trajectory>> {
-    let Some(script) = ScriptedTeacher::by_name(teacher) else {
-        bail!("unknown teacher `{teacher}`: expected scripted-strong, scripted-weak or oracle");
-    };
-    let mut tasks = environment.tasks(split);
+    let mut tasks = world.tasks(split);
     if n_tasks > 0 {
         tasks.truncate(n_tasks);
     }
-    // Teachers read the instruction and the observation as they are; prompts are for students.
-    let plain = |opening: &Opening| PromptTemplate::Short.of_opening(opening);
-    let mut policies: Vec<Box<dyn Policy>> =
-        (0..n_workers(config)).map(|_| Box::new(script.clone()) as Box<dyn Policy>).collect();
-    let (name, seed) = (script.name(), Seed::new(config.seed));
-    Ok(demonstrate(environment, &plain, name, &mut policies, tasks, seed, control)?)
+    world.collect(teacher, tasks, Seed::new(config.seed), n_workers(config), control)
 }
 
 /// The settings of Algorithm 1.
@@ -255,26 +202,9 @@ pub fn method(config: &Config, name: &str) -> anyhow::Result<Box<dyn eef::Method
     Ok(eef::method(name, &options)?)
 }
 
-/// WebShop's skills that the paper counts: Next, and going back to the search.
-pub fn skills() -> Vec<eef::Skill> {
-    let clicks = |action: &eef_core::Action, wanted: fn(&str) -> bool| {
-        matches!(
-            AgentAction::parse(action.as_str()),
-            AgentAction::Click { button } if wanted(&button.to_lowercase())
-        )
-    };
-    vec![
-        eef::Skill::new("Next", move |action| clicks(action, |button| button.contains("next"))),
-        eef::Skill::new("Back", move |action| {
-            clicks(action, |button| button.contains("back to search"))
-        }),
-    ]
-}
-
 /// A digest of what decides results and is no setting of Algorithm 1: the base model, the data
 /// and the engine's settings.
-pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
-    let data = paths::resolve(&config.data.directory);
+pub fn fingerprint(config: &Config, world: &World, base: &Path) -> anyhow::Result<String> {
     let mut engine = config.clone();
     engine.machine.n_workers = 0;
     if engine.machine.device == "cpu" {
@@ -291,7 +221,7 @@ pub fn fingerprint(config: &Config, base: &Path) -> anyhow::Result<String> {
         &engine.machine.device,
     );
     let mut parts =
-        vec![directory_hash(base)?, WebShop::digest(&data)?, serde_json::to_string(&engine)?];
+        vec![directory_hash(base)?, world.digest(config)?, serde_json::to_string(&engine)?];
     if config.data.faithful {
         parts.push("faithful".to_owned());
     }

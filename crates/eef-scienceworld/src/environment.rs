@@ -19,6 +19,8 @@ pub type ReadAction = fn(&str) -> Option<&str>;
 pub struct EnvironmentOptions {
     /// Which tasks there are.
     pub tasks: TaskSet,
+    /// Only these of them, by name; none means all.
+    pub only: Vec<String>,
     /// The simplifications, as the simulator reads them; AgentGym and the paper have none.
     pub simplification: String,
     /// Turns after which an episode is cut off: 30 in AgentGym.
@@ -35,11 +37,31 @@ impl Default for EnvironmentOptions {
     fn default() -> Self {
         Self {
             tasks: TaskSet::default(),
+            only: Vec::new(),
             simplification: String::new(),
             max_turns: 30,
             max_moves: 100,
             read_action: plain_action,
         }
+    }
+}
+
+impl EnvironmentOptions {
+    /// Checks that there are tasks of the names asked for.
+    ///
+    /// # Errors
+    /// [`ScienceWorldError::UnknownGame`] for a name that no task of the set has.
+    pub fn check(&self) -> Result<(), ScienceWorldError> {
+        for name in &self.only {
+            let kind = TaskKind::by_name(name)?;
+            if !self.tasks.tasks().any(|task| task == kind) {
+                return Err(ScienceWorldError::UnknownGame {
+                    what: format!("{name} is no task of the set {}", self.tasks.name()),
+                    expected: "one of the set's, or another set".to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -77,11 +99,18 @@ impl ScienceWorld {
     }
 
     fn with_backend(backend: Backend, options: EnvironmentOptions) -> Self {
-        let games = Split::ALL.map(|split| options.tasks.games(split).collect());
+        let is_wanted = |kind: &TaskKind| {
+            options.only.is_empty() || options.only.iter().any(|n| n == kind.name)
+        };
+        let games = Split::ALL
+            .map(|split| options.tasks.games(split).filter(|(kind, _)| is_wanted(kind)).collect());
         let mut name = "scienceworld".to_owned();
         // Ids of tasks are positions in these lists, and a task is another with simplifications.
         if options.tasks != TaskSet::default() {
             name = format!("{name}-{}", options.tasks.name());
+        }
+        if !options.only.is_empty() {
+            name = format!("{name}-{}", options.only.join("+"));
         }
         if !options.simplification.is_empty() {
             name = format!("{name}-{}", options.simplification);

@@ -187,6 +187,8 @@ fn check(config: &Config) -> Result<(), LoadError> {
     let method = &config.method;
     one_of("method.name", &method.name, &["eef", "rft", "rft-x6", "sft-pos", "sft-all"])?;
     one_of("method.anchors", &method.anchors, &["floor", "even"])?;
+    one_of("data.tasks", &config.data.tasks, &["agentgym", "paper", "all"])?;
+    one_of("data.action_format", &config.data.action_format, &["plain", "react"])?;
     one_of("method.init", &method.init, &["previous", "base"])?;
     one_of("model.prompt", &config.model.prompt, &["short", "agentlite"])?;
     one_of("train.schedule", &config.train.schedule, &["cosine", "linear", "constant"])?;

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use eef_chat::Encoder;
 use eef_core::Trajectory;
 use eef_llama::LlamaConfig;
-use eef_webshop::ShopEnvironment;
-use eef_webshop::teacher::ScriptedTeacher;
 use serde::Serialize;
 
-use crate::config::{Config, EnvironmentKind};
+use crate::config::Config;
+use crate::wiring::World;
 use crate::{paths, wiring};
 
 /// An input that a run cannot begin without.
@@ -26,7 +25,7 @@ pub(super) struct Missing {
 /// What was found, and what was not.
 #[derive(Default)]
 pub(super) struct Inputs {
-    pub(super) shop: Option<ShopEnvironment>,
+    pub(super) world: Option<World>,
     /// The trajectories of all expert files; nothing where one is missing.
     pub(super) experts: Option<Vec<Arc<Trajectory>>>,
     /// Teachers that are asked when the run begins.
@@ -46,16 +45,8 @@ impl Inputs {
             let how = "--device cpu, or a program and a machine with that device";
             inputs.lack("device", &config.machine.device, Some(error.to_string()), how);
         }
-        if data.environment == EnvironmentKind::ScienceWorld {
-            let path = "(not part of this version)";
-            inputs.lack("the ScienceWorld simulator", path, None, "a later version");
-            let how = paths::source(&data.directory, &plan.data_source);
-            inputs.open("data", &data.directory, &how, |_| Ok(()))?;
-        } else {
-            let how = paths::source(&data.directory, &plan.data_source);
-            inputs.shop =
-                inputs.open("data", &data.directory, &how, |_| wiring::environment(config))?;
-        }
+        let how = paths::source(&data.directory, &plan.data_source);
+        inputs.world = inputs.open("data", &data.directory, &how, |_| World::open(config))?;
         inputs.read_experts(config)?;
         let (base, how) = (&config.model.base, &plan.model_source);
         inputs.model = inputs.open("base model", base, how, wiring::open_model)?;
@@ -73,20 +64,20 @@ impl Inputs {
     fn read_experts(&mut self, config: &Config) -> anyhow::Result<()> {
         let mut all = Some(Vec::new());
         for source in &config.data.experts {
-            if ScriptedTeacher::by_name(source).is_some() {
+            if wiring::is_teacher(source) {
                 self.teachers.push(source.clone());
                 continue;
             }
-            let shop = self.shop.take();
+            let world = self.world.take();
             let how = paths::source(source, &config.plan.data_source);
             let read = self.open("expert trajectories", source, &how, |path| {
                 let experts = eef_store::read_jsonl(path)?;
-                if let Some(shop) = &shop {
-                    wiring::check_experts(shop, &experts)?;
+                if let Some(world) = &world {
+                    wiring::check_experts(world, &experts)?;
                 }
                 Ok(experts)
             })?;
-            self.shop = shop;
+            self.world = world;
             all = all.zip(read).map(|(mut all, read)| {
                 all.extend(read.into_iter().map(Arc::new));
                 all

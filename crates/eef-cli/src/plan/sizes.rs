@@ -64,7 +64,7 @@ impl Sizes {
         let mut sizes = Self::default();
         let tasks = sizes.count_tasks(config, inputs);
         let experts = inputs.experts.as_ref().filter(|_| inputs.teachers.is_empty());
-        let experts = experts.map(|all| match &inputs.shop {
+        let experts = experts.map(|all| match &inputs.world {
             Some(_) => experts_on(&tasks, all),
             None => all.clone(),
         });
@@ -103,8 +103,8 @@ impl Sizes {
     fn count_tasks(&mut self, config: &Config, inputs: &Inputs) -> Vec<TaskId> {
         let (data, plan) = (&config.data, &config.plan);
         let mut n_tasks = |split, key, assumed: usize, most: usize| {
-            let n = match &inputs.shop {
-                Some(shop) => shop.tasks(split).len(),
+            let n = match &inputs.world {
+                Some(world) => world.tasks(split).len(),
                 None => self.assume(key, assumed as f64) as usize,
             };
             if most > 0 { n.min(most) } else { n }
@@ -119,7 +119,7 @@ impl Sizes {
         );
         let n_test = n_tasks(Split::Test, "n_test_tasks", plan.n_test_tasks, data.n_test_tasks);
         (self.n_train, self.n_validation, self.n_test) = (n_train, n_validation, n_test);
-        inputs.shop.as_ref().map_or_else(Vec::new, |shop| wiring::training_tasks(config, shop))
+        inputs.world.as_ref().map_or_else(Vec::new, |world| wiring::training_tasks(config, world))
     }
 
     fn count_experts(
@@ -153,7 +153,7 @@ impl Sizes {
         let plan = &config.plan;
         // A scripted teacher tries every training task once.
         self.n_experts = match &inputs.experts {
-            Some(files) if inputs.shop.is_some() => {
+            Some(files) if inputs.world.is_some() => {
                 experts_on(tasks, files).len() + inputs.teachers.len() * self.n_train
             }
             Some(files) if files.is_empty() => inputs.teachers.len() * self.n_train,

@@ -29,10 +29,10 @@ pub struct Arguments {
 /// Collects.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let config = context.config()?;
-    let environment = wiring::environment(&config)?;
+    let world = wiring::World::open(&config)?;
     let Arguments { teacher, split, tasks, out } = arguments;
     let control = context.control();
-    let found = wiring::collect(&config, &environment, teacher, *split, *tasks, &control)?;
+    let found = wiring::collect(&config, &world, teacher, *split, *tasks, &control)?;
     let n_positive = found.iter().filter(|trajectory| trajectory.is_positive()).count();
     let store = MemoryStore::new();
     store.append(&found)?;

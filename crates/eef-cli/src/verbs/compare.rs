@@ -42,7 +42,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let parts = Parts::open(context, &config, &imitations)?;
     let run = RunDirectory::open(context, &config, "compare-")?;
     let opening = |opening: &Opening| parts.prompt.of_opening(opening);
-    let skills = wiring::skills();
+    let skills = parts.world.skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
     let seeds: Vec<u64> = (0..arguments.seeds).map(|i| config.seed.wrapping_add(i)).collect();
     let open = |directory: &std::path::Path| {
@@ -77,7 +77,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     if context.global.json {
         return output::print_json(&comparison);
     }
-    let leak = wiring::leak(&parts.environment).map_or_else(String::new, |leak| leak + "\n");
+    let leak = parts.world.leak().map_or_else(String::new, |leak| leak + "\n");
     output::print(&format!(
         "{}\n{}{leak}",
         results::curves(&comparison),

@@ -42,18 +42,18 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     if !model.join("config.json").is_file() {
         bail!("{} is no model directory: it has no config.json", model.display());
     }
-    let environment = wiring::environment(&config)?;
+    let world = wiring::World::open(&config)?;
     let learner = wiring::learner(&config)?;
     let prompt = wiring::prompt(&config)?;
     let opening = |opening: &Opening| prompt.of_opening(opening);
     let setup = Setup {
-        environment: &environment,
+        environment: &world,
         opening: &opening,
         learner: &learner,
         base: &model,
         experts: &[],
-        skills: &wiring::skills(),
-        fingerprint: &wiring::fingerprint(&config, &model)?,
+        skills: &world.skills(),
+        fingerprint: &wiring::fingerprint(&config, &world, &model)?,
         n_workers: wiring::n_workers(&config),
         rollouts: RolloutConfig::default(),
     };
@@ -69,7 +69,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let evaluation = eef::evaluate(&setup, &settings, &model, "", split, &store, &control)?;
     let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut table = results::evaluation(&name, &evaluation);
-    if let Some(leak) = wiring::leak(&environment).filter(|_| split == Split::Test) {
+    if let Some(leak) = world.leak().filter(|_| split == Split::Test) {
         table.extend([leak.as_str(), "\n"]);
     }
     if let Some(out) = &arguments.out {

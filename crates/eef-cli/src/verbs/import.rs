@@ -62,9 +62,10 @@ struct LeftOut {
 /// environment answers and rewards them as the record says.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let config = context.config()?;
-    let environment = wiring::environment(&config)?;
+    let world = wiring::World::open(&config)?;
+    let environment = world.shop("import")?;
     let records = read_foreign(&arguments.file)?;
-    let imported = import(&environment, &records, arguments, &context.control())?;
+    let imported = import(environment, &records, arguments, &context.control())?;
     let n_unknown = imported.n_left_out(Reason::UnknownTask);
     if !imported.kept.is_empty() {
         let store = MemoryStore::new();

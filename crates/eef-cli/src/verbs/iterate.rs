@@ -41,10 +41,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let run = RunDirectory::open(context, &config, "")?;
     let store = run.store()?;
     let opening = |opening: &Opening| parts.prompt.of_opening(opening);
-    let skills = wiring::skills();
+    let skills = parts.world.skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
     let settings = wiring::run_config(&config);
-    let leak = wiring::leak(&parts.environment);
+    let leak = parts.world.leak();
     if let Some(leak) = &leak {
         context.progress.note(leak);
     }
@@ -65,8 +65,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
 
 /// What `iterate` and `compare` both need.
 pub struct Parts {
-    /// The shop.
-    pub environment: eef_webshop::ShopEnvironment,
+    /// The environment.
+    pub world: wiring::World,
     /// The base model's directory.
     pub base: std::path::PathBuf,
     /// The experts' trajectories.
@@ -85,14 +85,14 @@ impl Parts {
         config: &Config,
         imitations: &[Imitation],
     ) -> anyhow::Result<Self> {
-        let environment = wiring::environment(config)?;
+        let world = wiring::World::open(config)?;
         let base = wiring::base_model(config)?;
         wiring::open_model(&base)?;
-        let experts = wiring::experts(config, &environment, &context.control())?;
+        let experts = wiring::experts(config, &world, &context.control())?;
         let experts: Vec<_> = experts.into_iter().map(Arc::new).collect();
-        wiring::check_run(config, &environment, &experts, imitations)?;
-        let fingerprint = wiring::fingerprint(config, &base)?;
-        Ok(Self { environment, base, experts, prompt: wiring::prompt(config)?, fingerprint })
+        wiring::check_run(config, &world, &experts, imitations)?;
+        let fingerprint = wiring::fingerprint(config, &world, &base)?;
+        Ok(Self { world, base, experts, prompt: wiring::prompt(config)?, fingerprint })
     }
 
     /// What a run is given.
@@ -104,7 +104,7 @@ impl Parts {
         skills: &'a [Skill],
     ) -> Setup<'a> {
         Setup {
-            environment: &self.environment,
+            environment: &self.world,
             opening,
             learner,
             base: &self.base,

@@ -37,8 +37,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let settings = &config.pretrain;
     let out = arguments.out.clone().map_or_else(|| paths::find(&config.model.base), Ok)?;
     let destination = Destination::new(out, arguments.force)?;
-    let environment = wiring::environment(&config)?;
-    let corpus = corpus(&config, &environment)?;
+    let world = wiring::World::open(&config)?;
+    let corpus = corpus(&config, world.shop("pretrain")?)?;
     let tokenizer = tokenizer(settings, &corpus)?;
     let encoder = Encoder::new(Arc::new(tokenizer), ChatTemplate::compact())?;
     let corpus = fitting(context, corpus, &encoder, settings.context_length)?;
