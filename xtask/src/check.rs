@@ -146,7 +146,8 @@ fn examples() -> anyhow::Result<()> {
 }
 
 /// One example of each crate that others may use alone.
-const EXAMPLES: [&str; 11] = [
+const EXAMPLES: [&str; 12] = [
+    "episode",
     "figure_1",
     "fine_tune",
     "generate",

@@ -16,12 +16,13 @@ use crate::process;
 const CRATES: [&str; 4] = ["eef-core", "eef-select", "eef-store", "eef-webshop"];
 
 /// The crates that are compiled alone, each with its default features and once more with each of
-/// its features. Those with Burn would compile it anew each time: `features` checks them together.
-const ALONE: [(&str, Option<&str>); 10] = [
+/// its other features. Those with Burn would compile it anew each time: `features` checks them together.
+const ALONE: [(&str, Option<&str>); 11] = [
     ("eef-core", None),
     ("eef-core", Some("testing")),
     ("eef-select", None),
     ("eef-webshop", None),
+    ("eef-scienceworld", None),
     ("eef-chat", None),
     ("eef-weights", None),
     ("eef-store", None),

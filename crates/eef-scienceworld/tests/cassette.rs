@@ -26,7 +26,9 @@ fn changed(name: &str, change: impl FnOnce(&mut Vec<String>)) -> PathBuf {
     let text = fs::read_to_string(fixture()).unwrap();
     let mut lines = text.lines().map(str::to_owned).collect();
     change(&mut lines);
-    fs::write(&path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    // Every line has its end, and no line has none.
+    lines.push(String::new());
+    fs::write(&path, lines.join("\n")).unwrap();
     path
 }
 
@@ -121,6 +123,9 @@ fn moves_beyond_the_limit_end_an_episode() {
     assert_eq!((end.terminated, end.reward.get()), (true, 0.25));
 }
 
+/// Something that is done to a cassette's lines.
+type Change<'a> = &'a dyn Fn(&mut Vec<String>);
+
 #[test]
 fn damaged_and_foreign_files_are_refused_with_their_line() {
     let other_jar = |lines: &mut Vec<String>| lines[0] = lines[0].replace("f4e1fdce", "00000000");
@@ -134,7 +139,7 @@ fn damaged_and_foreign_files_are_refused_with_their_line() {
     let started_twice = |lines: &mut Vec<String>| lines.insert(3, lines[1].clone());
     let before_its_time =
         |lines: &mut Vec<String>| lines[2] = lines[2].replace("\"after\":0", "\"after\":9");
-    let cases: [(&str, &dyn Fn(&mut Vec<String>), usize, &str); 8] = [
+    let cases: [(&str, Change<'_>, usize, &str); 8] = [
         ("jar", &other_jar, 1, "record it again"),
         ("flags", &other_flags, 1, "record it again"),
         ("version", &other_version, 1, "version 2: expected"),

@@ -35,6 +35,29 @@ pub(super) enum Line {
     Step { after: u32, action: String, state: State },
 }
 
+impl Line {
+    /// Where it belongs, in words: the game or the state, and what comes there.
+    pub(super) fn place(&self) -> (String, String) {
+        match self {
+            Self::Start { start, .. } => (start.to_string(), "the start".to_owned()),
+            Self::Step { after, action, .. } => (format!("state {after}"), action.clone()),
+        }
+    }
+
+    /// Everything that it shows, as one text.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Start { description, state, .. } => shown(Some(description), state),
+            Self::Step { state, .. } => shown(None, state),
+        }
+    }
+}
+
+/// Everything that is shown at a start or after an action, as one text to be compared.
+pub(super) fn shown(description: Option<&String>, state: &State) -> String {
+    format!("{description:?} {state:?}")
+}
+
 fn header() -> Header {
     Header {
         format: FORMAT.to_owned(),

@@ -119,73 +119,53 @@ impl Cassette {
         Some((tape.node(id)?.state.clone(), id))
     }
 
-    /// Adds what the simulator showed at a start, if this cassette records.
+    /// Adds what the simulator showed at a start, if this cassette records; where it stands.
     pub(crate) fn record_start(
         &self,
         game: &Game,
         description: &str,
         state: &State,
     ) -> Result<Option<NodeId>, ScienceWorldError> {
-        let found = || self.start(game).map(|(text, state, id)| ((text, state), id));
-        self.record(
-            found,
-            (description.to_owned(), state.clone()),
-            || (format!("{game}"), "the start".to_owned()),
-            || Line::Start {
-                start: game.clone(),
-                description: description.to_owned(),
-                state: state.clone(),
-            },
-        )
+        let (start, description) = (game.clone(), description.to_owned());
+        self.record(Line::Start { start, description, state: state.clone() })
     }
 
-    /// Adds what the simulator showed after an action, if this cassette records.
+    /// Adds what the simulator showed after an action, if this cassette records; where it stands.
     pub(crate) fn record_step(
         &self,
         after: NodeId,
         action: &str,
         state: &State,
     ) -> Result<Option<NodeId>, ScienceWorldError> {
-        self.record(
-            || self.step(after, action),
-            state.clone(),
-            || (format!("state {after}"), action.to_owned()),
-            || Line::Step { after, action: action.to_owned(), state: state.clone() },
-        )
+        self.record(Line::Step { after, action: action.to_owned(), state: state.clone() })
     }
 
-    fn record<T: PartialEq + std::fmt::Debug>(
-        &self,
-        find: impl Fn() -> Option<(T, NodeId)>,
-        shown: T,
-        place: impl Fn() -> (String, String),
-        line: impl Fn() -> Line,
-    ) -> Result<Option<NodeId>, ScienceWorldError> {
+    fn record(&self, line: Line) -> Result<Option<NodeId>, ScienceWorldError> {
+        let path = || self.0.path.clone();
+        let mut tape = self.tape();
         // Another episode may have recorded it meanwhile; then both must have seen the same.
-        if let Some((recorded, id)) = find() {
-            if recorded == shown {
+        if let Some((id, expected)) = tape.recorded(&line) {
+            let found = line.shown();
+            if expected == found {
                 return Ok(Some(id));
             }
-            let (game, at) = place();
-            let [expected, found] = [recorded, shown].map(|shown| format!("{shown:?}"));
+            let (game, at) = line.place();
             return Err(ScienceWorldError::Diverged { game, at, expected, found });
         }
         if self.0.mode != CassetteMode::Record {
             return Ok(None);
         }
-        let mut tape = self.tape();
-        let line = line();
+        let failed = |source| ScienceWorldError::Write { path: path(), source };
+        let mut bytes = serde_json::to_vec(&line).map_err(|error| failed(error.into()))?;
+        bytes.push(b'\n');
         if let Some(file) = &mut tape.file {
-            let failed = |source| ScienceWorldError::Write { path: self.0.path.clone(), source };
-            let mut bytes = serde_json::to_vec(&line).map_err(|error| failed(error.into()))?;
-            bytes.push(b'\n');
             file.write_all(&bytes).map_err(failed)?;
         }
         let id = tape.nodes.len() as NodeId;
-        // It was not there a moment ago: only a race between two episodes can be refused here.
+        let number = id as usize + 2;
         tape.add(line).map_err(|message| ScienceWorldError::Cassette {
-            path: self.0.path.clone(),
-            line: id as usize + 2,
+            path: path(),
+            line: number,
             message,
         })?;
         Ok(Some(id))
@@ -199,6 +179,20 @@ impl Cassette {
 impl Tape {
     fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id as usize)
+    }
+
+    /// What is recorded where a line belongs, if anything is.
+    fn recorded(&self, line: &Line) -> Option<(NodeId, String)> {
+        match line {
+            Line::Start { start, .. } => {
+                let (description, id) = self.starts.get(start)?;
+                Some((*id, file::shown(Some(description), &self.node(*id)?.state)))
+            }
+            Line::Step { after, action, .. } => {
+                let id = *self.node(*after)?.after.get(action)?;
+                Some((id, file::shown(None, &self.node(id)?.state)))
+            }
+        }
     }
 
     /// Adds a line's state; what is wrong with it otherwise.
@@ -225,5 +219,44 @@ impl Tape {
         };
         self.nodes.push(Node { state, after: BTreeMap::new() });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn episodes_that_record_the_same_at_once_share_a_state_and_others_diverge() {
+        let folder = tempfile::tempdir().unwrap();
+        let cassette = Cassette::open(&folder.path().join("tape"), CassetteMode::Record).unwrap();
+        let game = Game { task: "boil".to_owned(), variation: 0, simplification: String::new() };
+        let state = |text: &str| State {
+            observation: text.to_owned(),
+            score: 0.0,
+            completed: false,
+            moves: 0,
+        };
+        let record = || {
+            let start = cassette.record_start(&game, "boil", &state("a room")).unwrap().unwrap();
+            cassette.record_step(start, "wait", &state("later")).unwrap().unwrap()
+        };
+        let recorded: Vec<NodeId> = std::thread::scope(|scope| {
+            let episodes: Vec<_> = (0..8).map(|_| scope.spawn(record)).collect();
+            episodes.into_iter().map(|episode| episode.join().unwrap()).collect()
+        });
+        assert_eq!(recorded, [1; 8]);
+        assert_eq!(cassette.n_states(), 2);
+        let diverged = [
+            cassette.record_start(&game, "melt", &state("a room")),
+            cassette.record_start(&game, "boil", &state("a hall")),
+            cassette.record_step(0, "wait", &state("never")),
+        ];
+        for diverged in diverged {
+            assert!(matches!(diverged, Err(ScienceWorldError::Diverged { .. })), "{diverged:?}");
+        }
+        let path = cassette.0.path.clone();
+        drop(cassette);
+        assert_eq!(Cassette::open(&path, CassetteMode::Replay).unwrap().n_states(), 2);
     }
 }

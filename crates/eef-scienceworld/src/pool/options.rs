@@ -30,7 +30,8 @@ pub struct PoolOptions {
     pub max_heap_mib: u32,
     /// Where Java lies; `None` looks at `JAVA_HOME`, then at the path.
     pub java_home: Option<PathBuf>,
-    /// How long a worker's JVM may take to start.
+    /// How long a worker's JVM may take to start, and a simulator to load an episode. Shorter than
+    /// a busy machine needs, it kills workers that would have answered, and their successors.
     pub start_timeout: Duration,
     /// How long one answer may take; then the worker is killed.
     pub call_timeout: Duration,

@@ -81,6 +81,12 @@ impl Process {
         if let Some(home) = &program.java_home {
             command.env("JAVA_HOME", home);
         }
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::CommandExt;
+            // An interrupt from the keyboard is for the program, which may want to finish.
+            command.process_group(0);
+        }
         let spawn = |source| ScienceWorldError::Spawn { program: program.path.clone(), source };
         let mut child = spawner.spawn(command).map_err(spawn)?;
         let (stdin, stdout, stderr) =

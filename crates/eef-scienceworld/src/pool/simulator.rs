@@ -327,7 +327,13 @@ impl Simulator {
             None => place.seat(deadline.saturating_duration_since(Instant::now()))?,
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = self.pool.options().call_timeout.min(left);
+        let options = self.pool.options();
+        let timeout = match call {
+            // A simulator's first loads its classes, which on a busy machine takes seconds.
+            SeatCall::Load { .. } => options.call_timeout.max(options.start_timeout),
+            _ => options.call_timeout,
+        };
+        let timeout = timeout.min(left);
         self.seat.insert(seat).ask(call, timeout)
     }
 }
