@@ -62,7 +62,7 @@ fn put(config: &mut Value, field: usize, value: Value) {
     let Some(object) = config.as_object_mut() else { return };
     let n = object.len();
     if let Some((_, there)) = object.iter_mut().nth(field % n.max(1)) {
-        if there.is_object() && field % 3 > 0 {
+        if there.is_object() && !field.is_multiple_of(3) {
             put(there, field / n, value);
         } else {
             *there = value;
