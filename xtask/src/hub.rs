@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use eef_chat::Tokenizer;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
@@ -16,11 +17,14 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::prepare_data::tell;
+use crate::prepare_model::is_of_a_model;
 
 /// Where files lie until they are whole.
 pub const PARTIAL: &str = "hub.partial";
-/// Attempts after the first, with longer and longer pauses.
+/// Attempts of the hub's own client after the first, within a few seconds.
 const RETRIES: usize = 5;
+/// How long to wait before the client is asked once more, in seconds.
+const PAUSES: [u64; 3] = [2, 10, 30];
 /// What a model's directory is made of besides its weights, where the repository has it.
 const BESIDE_WEIGHTS: [&str; 6] = [
     "config.json",
@@ -54,6 +58,7 @@ impl Hub {
     /// by `HF_ENDPOINT` and `HF_TOKEN`, or by the token that the hub's own tools have stored.
     pub fn open(name: &str, revision: &str, out: &Path) -> anyhow::Result<Self> {
         let token = std::env::var("HF_TOKEN").ok().or_else(|| Cache::from_env().token());
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let builder = ApiBuilder::from_env().with_token(token);
         Self::ask(builder, name, revision, out)
     }
@@ -73,6 +78,11 @@ impl Hub {
                  and does the repository need HF_TOKEN?"
             )
         })?;
+        ensure!(
+            is_hexadecimal(&info.sha, 40),
+            "the hub names the commit of {name} `{}`, expected 40 hexadecimal digits",
+            info.sha
+        );
         let files = info.siblings.into_iter().map(|file| file.rfilename).collect();
         Ok(Self { api, name: name.to_owned(), commit: info.sha, files })
     }
@@ -97,6 +107,9 @@ impl Hub {
         for name in &names {
             self.fetch_file(name, out)?;
         }
+        // Before gigabytes come.
+        check_config(&out.join("config.json"))?;
+        Tokenizer::open(&out.join("tokenizer.json"))?;
         let weights = if self.files.contains(INDEX) {
             self.fetch_file(INDEX, out)?;
             names.push(INDEX.to_owned());
@@ -110,12 +123,26 @@ impl Hub {
             self.fetch_file(name, out)?;
         }
         names.extend(weights);
+        // What an earlier model left would be read in place of this one's.
+        for entry in fs::read_dir(out).with_context(|| format!("cannot list {}", out.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if is_of_a_model(&name) && !names.contains(&name) {
+                let path = out.join(name);
+                fs::remove_file(&path)
+                    .with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes what a download leaves; until then an interrupted command can be run again.
+    pub fn finish(out: &Path) -> anyhow::Result<()> {
         let partial = out.join(PARTIAL);
         if partial.exists() {
             fs::remove_dir_all(&partial)
                 .with_context(|| format!("cannot remove {}", partial.display()))?;
         }
-        Ok(names)
+        Ok(())
     }
 
     /// The files that an index names.
@@ -157,21 +184,40 @@ impl Hub {
         let repo: ApiRepo = self.api.repo(self.repo());
         let fail = || format!("cannot fetch {name} of {}", self.source());
         let metadata = self.api.metadata(&repo.url(name)).with_context(fail)?;
-        let expected = Expected { etag: metadata.etag().to_owned(), size: metadata.size() as u64 };
+        let expected = Expected::new(metadata.etag(), metadata.size() as u64).with_context(fail)?;
+        ensure!(
+            metadata.commit_hash() == self.commit,
+            "{}: it comes from commit {}",
+            fail(),
+            metadata.commit_hash()
+        );
         let target = out.join(name);
         if expected.is_met_by(&target)? {
             return Ok(());
         }
-        let blob = Cache::new(out.join(PARTIAL)).repo(self.repo()).blob_path(&expected.etag);
+        let blob = Cache::new(out.join(PARTIAL)).repo(self.repo()).blob_path(metadata.etag());
         let part = blob.with_extension("part");
-        // Asking for what comes after the last byte is an error: a part that is all there, or that
-        // is of something else, is not gone on with.
-        if fs::metadata(&part).is_ok_and(|part| part.len() >= expected.size) {
-            fs::remove_file(&part).with_context(|| format!("cannot remove {}", part.display()))?;
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            // Asking for what comes after the last byte is an error: what is all there is taken,
+            // and what is of something else is not gone on with.
+            if expected.is_met_by(&part)? {
+                return fs::rename(&part, &target)
+                    .with_context(|| format!("cannot write {}", target.display()));
+            }
+            if fs::metadata(&part).is_ok_and(|part| part.len() >= expected.size) {
+                fs::remove_file(&part)
+                    .with_context(|| format!("cannot remove {}", part.display()))?;
+            }
+            let Err(error) = repo.download_with_progress(name, Shown::new()) else { break };
+            let Some(pause) = pauses.next() else {
+                return Err(error).with_context(|| {
+                    format!("{}; what has come is kept: run the command again to go on", fail())
+                });
+            };
+            tell(&format!("{name}: {error}; going on in {pause} s"));
+            std::thread::sleep(Duration::from_secs(pause));
         }
-        repo.download_with_progress(name, Shown::new()).with_context(|| {
-            format!("{}; what has come is kept: run the command again to go on", fail())
-        })?;
         if !expected.is_met_by(&blob)? {
             fs::remove_file(&blob).with_context(|| format!("cannot remove {}", blob.display()))?;
             bail!(
@@ -186,33 +232,67 @@ impl Hub {
 /// What the hub says of a file.
 struct Expected {
     /// SHA-256 of a large file, git's SHA-1 of a small one.
-    etag: String,
+    hash: String,
     size: u64,
 }
 
+/// What every configuration that can be used says.
+#[derive(Deserialize)]
+struct ModelKind {
+    model_type: Option<String>,
+    quantization_config: Option<serde_json::Value>,
+}
+
+/// Refuses a model that the program would refuse, before its weights are there.
+fn check_config(path: &Path) -> anyhow::Result<()> {
+    let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let kind: ModelKind = serde_json::from_slice(&text)
+        .with_context(|| format!("{} does not parse", path.display()))?;
+    let name = kind.model_type.unwrap_or_default();
+    ensure!(
+        ["llama", "mistral"].contains(&name.as_str()),
+        "{}: model_type is `{name}`, expected llama or mistral",
+        path.display()
+    );
+    ensure!(
+        kind.quantization_config.is_none_or(|quantization| quantization.is_null()),
+        "{}: its weights are quantised (quantization_config): fetch the model that it was made of",
+        path.display()
+    );
+    Ok(())
+}
+
 impl Expected {
+    fn new(etag: &str, size: u64) -> anyhow::Result<Self> {
+        // It becomes a file's name too: nothing but a hash may stand there.
+        let hash = etag.trim_start_matches("W/");
+        let is_hash = is_hexadecimal(hash, 40) || is_hexadecimal(hash, 64);
+        ensure!(is_hash, "the hub names its hash `{etag}`, expected SHA-256 or git's SHA-1");
+        Ok(Self { hash: hash.to_owned(), size })
+    }
+
     fn is_met_by(&self, path: &PathBuf) -> anyhow::Result<bool> {
         if !fs::metadata(path).is_ok_and(|found| found.len() == self.size) {
             return Ok(false);
         }
         let read = || format!("cannot read {}", path.display());
         let mut file = File::open(path).with_context(read)?;
-        let is_hex = self.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        Ok(match self.etag.len() {
-            64 if is_hex => digest(Sha256::new(), &mut file).with_context(read)? == self.etag,
-            40 if is_hex => {
-                let hasher = Sha1::new().chain_update(format!("blob {}\0", self.size));
-                digest(hasher, &mut file).with_context(read)? == self.etag
-            }
-            // A mirror that names no hash: the length is all there is.
-            _ => true,
-        })
+        let found = if self.hash.len() == 64 {
+            digest(Sha256::new(), &mut file)
+        } else {
+            digest(Sha1::new().chain_update(format!("blob {}\0", self.size)), &mut file)
+        };
+        Ok(found.with_context(read)? == self.hash)
     }
 }
 
 fn digest(mut hasher: impl Digest + io::Write, file: &mut File) -> io::Result<String> {
     io::copy(file, &mut hasher)?;
     Ok(hexadecimal(&hasher.finalize()))
+}
+
+fn is_hexadecimal(text: &str, n_digits: usize) -> bool {
+    text.len() == n_digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -268,11 +348,20 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, OnceLock};
+
+    use eef_chat::{BpeTraining, train_bpe};
 
     use super::*;
 
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    const CONFIG: &[u8] = b"{\"model_type\": \"llama\"}";
+
+    /// The bytes of a small tokenizer.
+    fn tokenizer() -> &'static [u8] {
+        static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+        BYTES.get_or_init(|| train_bpe(std::iter::empty(), &BpeTraining::default()).unwrap())
+    }
 
     /// Contents and the hash that is named for them.
     type Files = BTreeMap<String, (Vec<u8>, String)>;
@@ -395,8 +484,8 @@ mod tests {
     fn files_come_whole_and_once_whatever_breaks_off() {
         let weights = vec![7_u8; 100_000];
         let files: [(&str, &[u8]); 5] = [
-            ("config.json", b"{\"a\": 1}"),
-            ("tokenizer.json", b"{}"),
+            ("config.json", CONFIG),
+            ("tokenizer.json", tokenizer()),
             ("README.md", b"not needed"),
             ("onnx/model.onnx", b"not needed"),
             (SINGLE, &weights),
@@ -410,10 +499,12 @@ mod tests {
         let names = hub.fetch(&out).unwrap();
         assert_eq!(names, ["config.json", "tokenizer.json", SINGLE]);
         assert_eq!(read(&out, SINGLE), weights);
-        assert_eq!(read(&out, "config.json"), b"{\"a\": 1}");
-        assert!(!out.join(PARTIAL).exists() && !out.join("README.md").exists());
+        assert_eq!(read(&out, "config.json"), CONFIG);
+        assert!(out.join(PARTIAL).exists() && !out.join("README.md").exists());
+        Hub::finish(&out).unwrap();
+        assert!(!out.join(PARTIAL).exists());
         // Nothing was sent twice: what broke off was gone on with.
-        let n_bytes = weights.len() + 8 + 2;
+        let n_bytes = weights.len() + CONFIG.len() + tokenizer().len();
         assert_eq!(server.sent.load(Ordering::SeqCst), n_bytes);
         hub.fetch(&out).unwrap();
         assert_eq!(server.sent.load(Ordering::SeqCst), n_bytes, "what is there is not sent again");
@@ -422,8 +513,11 @@ mod tests {
     #[test]
     fn a_part_of_an_earlier_run_is_gone_on_with() {
         let weights: Vec<u8> = (0..50_000_u32).map(|i| i as u8).collect();
-        let server =
-            Server::start(&[("config.json", b"{}"), ("tokenizer.json", b"{}"), (SINGLE, &weights)]);
+        let server = Server::start(&[
+            ("config.json", CONFIG),
+            ("tokenizer.json", tokenizer()),
+            (SINGLE, &weights),
+        ]);
         for kept in [1, 20_000, 49_999, 50_000, 60_000] {
             let out = tempfile::tempdir().unwrap();
             let hub = server.hub(out.path()).unwrap();
@@ -435,16 +529,18 @@ mod tests {
             server.sent.store(0, Ordering::SeqCst);
             hub.fetch(out.path()).unwrap();
             assert_eq!(read(out.path(), SINGLE), weights);
-            let missing = if kept < 50_000 { 50_000 - kept } else { 50_000 };
-            assert_eq!(server.sent.load(Ordering::SeqCst), missing + 4, "{kept}");
+            // What is all there is taken as it is; what is too long is of something else.
+            let missing = if kept <= 50_000 { 50_000 - kept } else { 50_000 };
+            let n_bytes = missing + CONFIG.len() + tokenizer().len();
+            assert_eq!(server.sent.load(Ordering::SeqCst), n_bytes, "{kept}");
         }
     }
 
     #[test]
     fn what_has_another_hash_is_refused_and_not_kept() {
         let server = Server::start(&[
-            ("config.json", b"{}"),
-            ("tokenizer.json", b"{}"),
+            ("config.json", CONFIG),
+            ("tokenizer.json", tokenizer()),
             (SINGLE, &[1; 100]),
         ]);
         server.files.lock().unwrap().get_mut(SINGLE).unwrap().0[50] ^= 1;
@@ -455,6 +551,30 @@ mod tests {
         server.files.lock().unwrap().get_mut(SINGLE).unwrap().0[50] ^= 1;
         server.hub(out.path()).unwrap().fetch(out.path()).unwrap();
         assert_eq!(read(out.path(), SINGLE), [1; 100]);
+    }
+
+    #[test]
+    fn what_the_hub_says_is_checked_before_it_names_a_file_or_weights_come() {
+        let fault = |config: &'static [u8], etag: Option<&str>| {
+            let server = Server::start(&[
+                ("config.json", config),
+                ("tokenizer.json", tokenizer()),
+                (SINGLE, &[1; 100]),
+            ]);
+            if let Some(etag) = etag {
+                server.files.lock().unwrap().get_mut(SINGLE).unwrap().1 = etag.to_owned();
+            }
+            let out = tempfile::tempdir().unwrap();
+            let error = server.hub(out.path()).unwrap().fetch(out.path()).unwrap_err();
+            assert!(!out.path().join(SINGLE).exists());
+            format!("{error:#}")
+        };
+        for etag in ["../../../x", "/tmp/x", "", "W/0123"] {
+            assert!(fault(CONFIG, Some(etag)).contains("expected SHA-256 or git's"), "{etag}");
+        }
+        assert!(fault(b"{\"model_type\": \"gpt2\"}", None).contains("expected llama or mistral"));
+        let quantised = b"{\"model_type\": \"llama\", \"quantization_config\": {\"bits\": 4}}";
+        assert!(fault(quantised, None).contains("quantised"));
     }
 
     #[test]
@@ -470,16 +590,21 @@ mod tests {
         ] {
             let index = index(shard);
             let server = Server::start(&[
-                ("config.json", b"{}"),
-                ("tokenizer.json", b"{}"),
+                ("config.json", CONFIG),
+                ("tokenizer.json", tokenizer()),
                 (INDEX, index.as_bytes()),
                 ("one.safetensors", b"111"),
                 ("two.safetensors", b"22"),
             ]);
             let out = tempfile::tempdir().unwrap();
+            // Of a model that was here before: it would be read first.
+            fs::write(out.path().join(SINGLE), "old").unwrap();
             let fetched = server.hub(out.path()).unwrap().fetch(out.path());
             match fault {
-                None => assert_eq!(fetched.unwrap()[2..], [INDEX, "one.safetensors", shard]),
+                None => {
+                    assert_eq!(fetched.unwrap()[2..], [INDEX, "one.safetensors", shard]);
+                    assert!(!out.path().join(SINGLE).exists());
+                }
                 Some(fault) => {
                     let message = format!("{:#}", fetched.unwrap_err());
                     assert!(message.contains(fault), "{message}");
@@ -495,8 +620,8 @@ mod tests {
             let server = Server::start(files);
             format!("{:#}", server.hub(out.path()).unwrap().fetch(out.path()).unwrap_err())
         };
-        assert!(fault(&[("config.json", b"{}")]).contains("has no tokenizer.json"));
-        let both: [(&str, &[u8]); 2] = [("config.json", b"{}"), ("tokenizer.json", b"{}")];
+        assert!(fault(&[("config.json", CONFIG)]).contains("has no tokenizer.json"));
+        let both: [(&str, &[u8]); 2] = [("config.json", CONFIG), ("tokenizer.json", tokenizer())];
         let with = |name| fault(&[both[0], both[1], (name, b"x")]);
         assert!(with("small.Q4_0.gguf").contains("give it as --gguf"));
         assert!(with("pytorch_model.bin").contains("pickled files"));

@@ -1,4 +1,5 @@
-//! `cargo xtask prepare-data model`: a model of one file as a directory that the program opens.
+//! `cargo xtask prepare-data model`: a model of one file, or of the hub, as a directory that the
+//! program opens.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::{ArgGroup, Args, ValueEnum};
-use eef_chat::Tokenizer;
 use eef_weights::{Checkpoint, ElementType, Gguf, WriteOptions, write_atomically};
 use serde::{Deserialize, Serialize};
 
@@ -160,7 +160,6 @@ fn fetch(name: &str, revision: &str, out: &Path) -> anyhow::Result<()> {
     remove(&out.join(MANIFEST))?;
     let names = hub.fetch(out)?;
     let checkpoint = Checkpoint::open(out)?;
-    Tokenizer::open(&out.join("tokenizer.json"))?;
     let mut files = BTreeMap::new();
     for name in names {
         let hash = hash(&out.join(&name))?;
@@ -170,7 +169,8 @@ fn fetch(name: &str, revision: &str, out: &Path) -> anyhow::Result<()> {
     say(&format!("{}: {} tensors of {source}", out.display(), checkpoint.names().count()));
     let dtype = "as published".to_owned();
     let manifest = Manifest { format_version: 1, source, dtype, max_shard_bytes: 0, files };
-    write_manifest(out, &manifest)
+    write_manifest(out, &manifest)?;
+    Hub::finish(out)
 }
 
 fn write_manifest(out: &Path, manifest: &Manifest) -> anyhow::Result<()> {
@@ -183,20 +183,12 @@ fn check_folder(out: &Path) -> anyhow::Result<()> {
     if out.join(MANIFEST).exists() || !out.exists() {
         return Ok(());
     }
-    let written = |name: &str| {
-        has_end(name, "partial")
-            || has_end(name, "safetensors")
-            || ["config.json", "tokenizer.json", "tokenizer_config.json"].contains(&name)
-            || ["chat_template.jinja", "generation_config.json"].contains(&name)
-            || name == "special_tokens_map.json"
-            || name == "model.safetensors.index.json"
-    };
     for entry in fs::read_dir(out).with_context(|| format!("cannot list {}", out.display()))? {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
         // A conversion that was interrupted leaves weights and no tokenizer, which comes after them;
         // a download leaves a folder of its own.
-        let is_unfinished = written(&name)
+        let is_unfinished = (is_of_a_model(&name) || has_end(&name, "partial"))
             && (!out.join("tokenizer.json").exists() || out.join(hub::PARTIAL).exists());
         ensure!(
             is_unfinished,
@@ -206,6 +198,14 @@ fn check_folder(out: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether this command writes files of that name.
+pub fn is_of_a_model(name: &str) -> bool {
+    has_end(name, "safetensors")
+        || ["config.json", "generation_config.json", "model.safetensors.index.json"].contains(&name)
+        || ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"].contains(&name)
+        || name == "chat_template.jinja"
 }
 
 fn is_up_to_date(out: &Path, wanted: &Manifest) -> bool {

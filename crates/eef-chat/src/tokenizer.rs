@@ -58,9 +58,9 @@ fn has_compiled_map(normalizer: &Value) -> bool {
 }
 
 /// What a call into the tokenizers crate gives, or the message with which it panicked: it does so
-/// for some files that are valid JSON and no valid tokenizer.
+/// for some files that are valid JSON and no valid tokenizer. The program's panic hook is told too.
 fn without_panics<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    // What the call has left behind unfinished is dropped with it.
+    // A tokenizer that is parsed is dropped with the panic; a parsed one is not changed by its use.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
@@ -99,7 +99,9 @@ impl Tokenizer {
             let message = "its normalizer is Precompiled, which no model of the LLaMA family has";
             return Err(ChatError::UnsupportedTokenizer { from, message: message.to_owned() });
         }
-        let mut inner = without_panics(|| tokenizers::Tokenizer::from_bytes(&bytes))
+        // What was looked at, and not the bytes: they could name a key twice.
+        let checked = serde_json::to_vec(&json).map_err(|error| invalid(error.to_string()))?;
+        let mut inner = without_panics(|| tokenizers::Tokenizer::from_bytes(&checked))
             .map_err(invalid)?
             .map_err(|error| invalid(error.to_string()))?;
         // Files saved by training scripts sometimes carry both; they would cut texts silently.

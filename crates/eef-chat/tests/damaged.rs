@@ -202,6 +202,12 @@ fn both_are_read_where_nothing_is_wrong() {
         let ids = tokenizer.encode("red").unwrap();
         assert_eq!(tokenizer.decode(&ids).unwrap(), "red");
     }
+    // A key that is named twice hides nothing.
+    let map = r#"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": "////AAAA"},"#;
+    let json = byte_pairs().to_string().replacen('{', map, 1);
+    let (parsed, most) = quietly(|| measured(|| Tokenizer::from_bytes(json.clone())));
+    assert!(most < FACTOR * json.len() + ALLOWANCE, "{most}");
+    assert!(parsed.is_ok(), "the last one counts");
     let error = Tokenizer::from_bytes("[".repeat(100_000)).unwrap_err().to_string();
     assert!(error.contains("the given text"), "{error}");
 }

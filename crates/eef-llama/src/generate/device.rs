@@ -1,5 +1,5 @@
-//! Keys, values and attention where Burn's tensors compute: nothing but indices goes up in a step,
-//! and nothing but logits comes down.
+//! Keys, values and attention where Burn's tensors compute: in a step positions and indices go up, and
+//! logits come down.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,15 @@ use burn::tensor::{Bool, DType, Device, IndexingUpdateOp, Int, Tensor, TensorDat
 
 use crate::generate::pool::{BlockId, Span};
 use crate::ops::simd::LANES;
-use crate::ops::{Heads, Rotary};
+use crate::ops::{Heads, Rotary, first_seen};
 
-/// Positions to which the keys of a group are padded: shapes that repeat are tuned once.
-const PADDING: usize = 64;
+/// Fewest positions to which the keys of a group are padded. Groups go by powers of two: shapes that
+/// repeat are tuned once, and padding is never more than what it pads.
+const FEWEST_KEYS: usize = 64;
+
+/// Most keys that a group gathers, over all its spans: what attention needs beside the memory of keys
+/// and values is bounded by it.
+const MOST_KEYS: usize = 1 << 16;
 
 /// Keys and values of every block and layer.
 #[derive(Debug)]
@@ -47,20 +52,16 @@ impl DeviceMemory {
         self.n_blocks = self.n_blocks.max(n_blocks);
     }
 
-    /// Gives all memory back.
-    pub(crate) fn clear(&mut self) {
-        for tensor in self.layers.iter_mut().flatten() {
-            let [_, width] = tensor.dims();
-            tensor.inplace(|tensor| Tensor::zeros([0, width], (&tensor.device(), tensor.dtype())));
-        }
-        self.n_blocks = 0;
-    }
-
     pub(crate) fn copy(&mut self, from: BlockId, to: BlockId) {
-        let rows = |block: BlockId| block * LANES..(block + 1) * LANES;
         for tensor in self.layers.iter_mut().flatten() {
-            let copied = tensor.clone().slice([rows(from)]);
-            tensor.inplace(|tensor| tensor.slice_assign([rows(to)], copied));
+            let device = tensor.device();
+            let rows =
+                |block: BlockId| indices((block * LANES..(block + 1) * LANES).collect(), &device);
+            // Gathered, not sliced: a slice may be a view, and a tensor that is viewed is copied
+            // whole when it is written.
+            let copied = tensor.clone().select(0, rows(from));
+            let to = rows(to);
+            tensor.inplace(|tensor| tensor.select_assign(0, to, copied, IndexingUpdateOp::Assign));
         }
     }
 }
@@ -78,7 +79,7 @@ pub(crate) struct DeviceStep {
     places: Tensor<1, Int>,
 }
 
-/// Spans of about as many rows each, padded to the longest of them.
+/// Spans of about as many rows and keys each, padded to the most of them.
 struct Group {
     n_spans: usize,
     /// Rows of each span, the padding too.
@@ -111,14 +112,21 @@ impl DeviceStep {
             let sides = [rows.len() / rotary.half, 1, rotary.half];
             Tensor::from_data(TensorData::new(rows, sides), (device, DType::F32))
         };
-        let mut by_rows = BTreeMap::<usize, Vec<(usize, Span<'_>)>>::new();
+        let mut by_size = BTreeMap::<(usize, usize), Vec<(usize, Span<'_>)>>::new();
         let mut first_row = 0;
         for span in spans {
-            by_rows.entry(span.n_rows.next_power_of_two()).or_default().push((first_row, *span));
+            let n_keys = span.positions().end - first_key(span, window);
+            let n_keys = n_keys.next_power_of_two().max(FEWEST_KEYS);
+            let size = (span.n_rows.next_power_of_two(), n_keys);
+            by_size.entry(size).or_default().push((first_row, *span));
             first_row += span.n_rows;
         }
+        let groups = by_size.iter().flat_map(|(size, spans)| {
+            spans.chunks((MOST_KEYS / size.1).max(1)).map(|spans| (*size, spans))
+        });
+        let groups: Vec<_> = groups.collect();
         let (mut places, mut n_before) = (vec![0; first_row], 0);
-        for (n_rows, spans) in &by_rows {
+        for ((n_rows, _), spans) in &groups {
             for (index, (first_row, span)) in spans.iter().enumerate() {
                 for row in 0..span.n_rows {
                     places[first_row + row] = n_before + index * n_rows + row;
@@ -126,13 +134,13 @@ impl DeviceStep {
             }
             n_before += n_rows * spans.len();
         }
-        let groups = by_rows.into_iter();
+        let groups = groups.into_iter();
         Self {
             heads,
             written,
             cos: table(&rotary.cos),
             sin: table(&rotary.sin),
-            groups: groups.map(|(n, spans)| Group::new(n, &spans, window, device)).collect(),
+            groups: groups.map(|(size, spans)| Group::new(size, spans, window, device)).collect(),
             places: indices(places, device),
         }
     }
@@ -176,29 +184,29 @@ impl DeviceStep {
 }
 
 impl Group {
-    /// Spans and the first row of each within the step, of at most `n_rows` rows each.
+    /// Spans and the first row of each within the step, of at most so many rows and keys each.
     fn new(
-        n_rows: usize,
+        (n_rows, n_keys): (usize, usize),
         spans: &[(usize, Span<'_>)],
         window: Option<usize>,
         device: &Device,
     ) -> Self {
         let n_spans = spans.len();
-        let longest = spans.iter().map(|(_, span)| span.positions().end).max().unwrap_or(0);
-        let n_keys = longest.next_multiple_of(PADDING);
         let (mut rows, mut keys) = (Vec::new(), Vec::new());
-        // The position of each row, and the first position that each row sees.
+        // The last and the first key that each row sees, counted from its span's first.
         let (mut last, mut first) = (Vec::new(), Vec::new());
         for (first_row, span) in spans {
+            let begin = first_key(span, window);
             // Padding repeats the last row, so that its sums are finite; nobody reads them.
             for row in (0..n_rows).map(|row| row.min(span.n_rows - 1)) {
                 let position = span.position + row;
                 rows.push(first_row + row);
-                last.push(position as i32);
-                first.push(crate::ops::first_seen(position, window) as i32);
+                last.push((position - begin) as i32);
+                first.push((first_seen(position, window).max(begin) - begin) as i32);
             }
             let end = span.positions().end;
-            keys.extend((0..n_keys).map(|position| cache_row(span, position.min(end - 1))));
+            let positions = begin..begin + n_keys;
+            keys.extend(positions.map(|position| cache_row(span, position.min(end - 1))));
         }
         let column = |values: Vec<i32>| {
             let data = TensorData::new(values, [n_spans, 1, n_rows, 1, 1]);
@@ -241,6 +249,11 @@ impl Group {
         let output = output.reshape([b, n_key_value, t, group, dim]).swap_dims(1, 2);
         output.reshape([b * t, n_query * dim]).cast(DType::F32)
     }
+}
+
+/// The first position that any row of a span sees.
+fn first_key(span: &Span<'_>, window: Option<usize>) -> usize {
+    first_seen(span.position, window)
 }
 
 /// Where a position of a span's sequence lies in the memory.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
@@ -83,7 +83,8 @@ struct HostLayer {
 }
 
 impl From<Llama> for InferenceModel {
-    /// Takes a model over; adapters are added to the weights.
+    /// Takes a model over; adapters are added to the weights, but for those beside bfloat16, which
+    /// adding would round.
     ///
     /// On the CPU the weights are copied. Where nobody else holds the model, each matrix is given
     /// back once it is copied, so that memory is never that of the model twice.
@@ -109,7 +110,9 @@ impl From<Llama> for InferenceModel {
 
 impl InferenceModel {
     fn on_device(model: &Llama) -> Self {
-        Self(Arc::new(Engine::Device(model.valid())))
+        let model = model.valid();
+        let is_exact = model.embedding.dtype() == DType::F32;
+        Self(Arc::new(Engine::Device(if is_exact { model.merge_lora() } else { model })))
     }
 
     /// The shape of the model.
@@ -286,8 +289,8 @@ fn values<const D: usize>(parameter: Param<Tensor<D>>) -> Vec<f32> {
 
 /// A tensor's values; on the CPU they are moved out where nobody else holds them.
 fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    // All our models are `f32`, where this cannot fail; an empty slice would be seen at once.
-    tensor.into_data().try_into_vec::<f32>().unwrap_or_default()
+    // What is `f32` is moved out as it is: this cannot fail.
+    tensor.cast(DType::F32).into_data().try_into_vec::<f32>().unwrap_or_default()
 }
 
 #[cfg(test)]

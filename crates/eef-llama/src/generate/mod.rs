@@ -34,12 +34,13 @@ use crate::{LlamaConfig, LlamaError};
 /// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes) are full and then goes, least recently
 /// used first; where it is needed again it is computed again.
 ///
-/// On the CPU an answer depends on its sequence's tokens and its request alone, to the last bit:
+/// On the CPU, in `f32`, an answer depends on its sequence's tokens and its request alone, to the last bit:
 /// not on what else is generated at the time, nor on batch sizes, threads, budgets or evictions,
-/// because every value is computed by the same additions in the same order. On other devices the
-/// same configuration and order of calls since it was made or [cleared](Self::clear) must do:
-/// matrix products of another number of rows may round differently there, and so choose
-/// differently where two tokens are all but equally likely.
+/// because every value is computed by the same additions in the same order. On other devices, and in
+/// `bfloat16`, the same configuration and order of calls since it was made or
+/// [cleared](Self::clear) must do, and on GPUs the same choices of the autotuner too: products of
+/// another number of rows may round differently there, and so choose differently where two tokens
+/// are all but equally likely.
 ///
 /// Keys and values lie where the model lies, in its precision; tokens are chosen on the host.
 #[derive(Debug)]
@@ -271,7 +272,8 @@ impl Generator {
     }
 
     /// Bytes allocated for keys and values; never more than
-    /// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes).
+    /// [`max_cache_bytes`](GeneratorConfig::max_cache_bytes). On a GPU attention gathers at most
+    /// 65,536 positions of one layer besides.
     pub fn n_cache_bytes(&self) -> usize {
         self.cache.pool.n_bytes()
     }

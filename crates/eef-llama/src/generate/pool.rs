@@ -108,12 +108,13 @@ impl Pool {
         self.free.push(block);
     }
 
-    /// Gives all memory back.
+    /// Takes all blocks back. On a device their memory is kept for others: it would only be asked
+    /// for again, piece by piece.
     pub(crate) fn clear(&mut self) {
         (self.free, self.n_taken) = (Vec::new(), 0);
         match &mut self.memory {
             Memory::Host(memory) => memory.blocks = Vec::new(),
-            Memory::Device(memory) => memory.clear(),
+            Memory::Device(_) => {}
         }
     }
 

@@ -7,11 +7,12 @@ use burn::tensor::{DType, Tensor};
 use crate::LlamaError;
 use crate::model::Llama;
 
-/// What a model's matrices are kept and multiplied in. Everything between products (residuals,
-/// norms, rotations, softmax, logits) is `f32` either way.
+/// What a model's matrices are kept and multiplied in. What stands between products (residuals,
+/// norms, rotations, softmax) is `f32` either way; a product itself, logits and attention's scores
+/// among them, is rounded to the precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// 32 bits: exact, and the fast one on a CPU.
+    /// 32 bits: the fast one on a CPU. GPUs may multiply with 10 bits of fraction (TF32).
     #[default]
     F32,
     /// bfloat16, 16 bits: half the memory, for GPUs. On a CPU it works, and is slower.
