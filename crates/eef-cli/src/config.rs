@@ -229,6 +229,9 @@ pub struct PretrainConfig {
     pub exercises: f64,
     /// Which tokens carry loss: `everything`, or `replies`.
     pub trained: String,
+    /// ScienceWorld's tasks, by name, of whose training variations spoiled scripts are read; none of
+    /// `data.only_tasks`.
+    pub tasks: Vec<String>,
 }
 
 /// What computes.
@@ -379,6 +382,7 @@ impl Default for PretrainConfig {
             n_exercises_first: 0,
             exercises: 0.0,
             trained: "everything".to_owned(),
+            tasks: Vec::new(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::paths;
 
 pub use checks::{check_names, check_run, check_settings, n_imitated, open_model, training_tasks};
-pub use world::{World, is_teacher};
+pub use world::{World, is_teacher, transcripts};
 
 /// The prompt of the configuration.
 pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {

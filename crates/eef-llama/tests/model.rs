@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::optim::GradientsParams;
 use eef_llama::{Llama, LlamaConfig, LlamaError, Packed, cross_entropy, device};
+use eef_weights::{ElementType, WriteOptions};
 
 fn untied() -> LlamaConfig {
     LlamaConfig { tie_word_embeddings: false, head_dim: Some(8), ..LlamaConfig::tiny(30) }
@@ -33,6 +34,32 @@ fn saving_and_loading_changes_no_bit() {
         }
         let batch = Packed::new([[1u32, 2, 3, 4]]).unwrap();
         assert_eq!(logits(&model, &batch), logits(&loaded, &batch));
+    }
+}
+
+#[test]
+fn half_precision_in_shards_is_what_is_loaded_again() {
+    let cpu = device("cpu").unwrap();
+    for config in [LlamaConfig { num_hidden_layers: 11, ..LlamaConfig::tiny(30) }, untied()] {
+        let model = Llama::init(&config, 5, &cpu).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let options = WriteOptions { element_type: ElementType::BF16, max_shard_bytes: 40_000 };
+        model.save_as(folder.path(), options).unwrap();
+        assert!(!folder.path().join("model.safetensors").exists());
+        let text = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+        assert!(text.contains("\"torch_dtype\": \"bfloat16\""), "{text}");
+        let loaded = Llama::load(folder.path(), &cpu).unwrap();
+        let (mut written, mut n_rounded) = (model.tensors(), 0);
+        for loaded in loaded.tensors() {
+            let written = written.next().unwrap();
+            assert_eq!((written.name(), written.shape()), (loaded.name(), loaded.shape()));
+            for (written, loaded) in written.values().iter().zip(loaded.values()) {
+                // Eight bits of fraction, the leading one included, rounded to the nearest.
+                assert!((written - loaded).abs() <= written.abs() / 256.0, "{written} {loaded}");
+                n_rounded += usize::from(written != loaded);
+            }
+        }
+        assert!(written.next().is_none() && n_rounded > 1000);
     }
 }
 

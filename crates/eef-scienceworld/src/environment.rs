@@ -19,7 +19,8 @@ pub type ReadAction = fn(&str) -> Option<&str>;
 pub struct EnvironmentOptions {
     /// Which tasks there are.
     pub tasks: TaskSet,
-    /// Only these of them, by name; none means all.
+    /// Only these of them, by name; none means all. Their variations then take turns, so that the
+    /// first tasks of a split are of all kinds.
     pub only: Vec<String>,
     /// The simplifications, as the simulator reads them; AgentGym and the paper have none.
     pub simplification: String,
@@ -47,6 +48,20 @@ impl Default for EnvironmentOptions {
 }
 
 impl EnvironmentOptions {
+    /// The tasks and variations of a split, in the order of their numbers.
+    fn games(&self, split: Split) -> Vec<(TaskKind, u32)> {
+        if self.only.is_empty() {
+            return self.tasks.games(split).collect();
+        }
+        let is_wanted = |kind: &TaskKind| self.only.iter().any(|name| name == kind.name);
+        let place = |(kind, variation): &(TaskKind, u32)| variation - kind.variations(split).start;
+        let games = self.tasks.games(split).filter(|(kind, _)| is_wanted(kind));
+        let mut games: Vec<_> = games.collect();
+        // Stable: of one place, the tasks' own order.
+        games.sort_by_key(place);
+        games
+    }
+
     /// Checks that there are tasks of the names asked for.
     ///
     /// # Errors
@@ -99,11 +114,7 @@ impl ScienceWorld {
     }
 
     fn with_backend(backend: Backend, options: EnvironmentOptions) -> Self {
-        let is_wanted = |kind: &TaskKind| {
-            options.only.is_empty() || options.only.iter().any(|n| n == kind.name)
-        };
-        let games = Split::ALL
-            .map(|split| options.tasks.games(split).filter(|(kind, _)| is_wanted(kind)).collect());
+        let games = Split::ALL.map(|split| options.games(split));
         let mut name = "scienceworld".to_owned();
         // Ids of tasks are positions in these lists, and a task is another with simplifications.
         if options.tasks != TaskSet::default() {
@@ -197,5 +208,27 @@ impl Environment for ScienceWorld {
 
     fn max_turns(&self) -> usize {
         self.0.options.max_turns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chosen_tasks_take_turns() {
+        let only = ["find-plant", "identify-life-stages-2"].map(str::to_owned).to_vec();
+        let options = EnvironmentOptions { only, ..EnvironmentOptions::default() };
+        options.check().unwrap();
+        let games = options.games(Split::Test);
+        let names: Vec<_> = games.iter().take(5).map(|(kind, v)| (kind.name, *v)).collect();
+        let (plant, stages) = ("find-plant", "identify-life-stages-2");
+        let expected = [(plant, 225), (stages, 6), (plant, 226), (stages, 7), (plant, 227)];
+        assert_eq!(names, expected);
+        // 300 - 3 * 75 variations of one, 10 - 3 * 2 of the other.
+        assert_eq!(games.len(), 75 + 4);
+        let unknown = EnvironmentOptions { only: vec!["grow-plant".to_owned()], ..options };
+        let error = unknown.check().unwrap_err().to_string();
+        assert!(error.contains("grow-plant is no task of the set agentgym"), "{error}");
     }
 }

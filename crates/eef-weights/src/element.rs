@@ -30,6 +30,15 @@ impl ElementType {
         }
     }
 
+    /// The name by which a `config.json` and torch know it.
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
+        }
+    }
+
     /// Bytes of one number.
     pub fn size(self) -> usize {
         match self {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use eef_agent::{PretrainRequest, Trained, pretrain};
-use eef_chat::{BpeTraining, ChatTemplate, Encoder, Example, Tokenizer, train_bpe};
+use eef_chat::{BpeTraining, ChatTemplate, Encoder, Example, Tokenizer, messages_of, train_bpe};
 use eef_core::{Message, Seed, Split};
 use eef_llama::LlamaConfig;
 use eef_train::Order;
@@ -17,6 +17,7 @@ use eef_webshop::browsing::{BrowsingConfig, BrowsingCorpus};
 
 use crate::config::{Config, PretrainConfig};
 use crate::context::Context;
+use crate::wiring::World;
 use crate::{output, paths, wiring};
 use destination::Destination;
 
@@ -38,8 +39,20 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let out = arguments.out.clone().map_or_else(|| paths::find(&config.model.base), Ok)?;
     let destination = Destination::new(out, arguments.force)?;
     let world = wiring::World::open(&config)?;
-    let corpus = corpus(&config, world.shop("pretrain")?)?;
-    let tokenizer = tokenizer(settings, &corpus)?;
+    let corpus = match &world {
+        World::Shop(shop) => corpus(&config, shop)?,
+        World::ScienceWorld(world, pool) => {
+            let prompt = wiring::prompt(&config)?;
+            let control = context.control();
+            let transcripts = wiring::transcripts(&config, world, pool.as_ref(), &control)?;
+            transcripts.iter().map(|transcript| messages_of(transcript, prompt)).collect()
+        }
+    };
+    let boilerplate = match &world {
+        World::Shop(_) => &BOILERPLATE[..],
+        World::ScienceWorld(..) => &ROOM_BOILERPLATE,
+    };
+    let tokenizer = tokenizer(settings, boilerplate, &corpus)?;
     let encoder = Encoder::new(Arc::new(tokenizer), ChatTemplate::compact())?;
     let corpus = fitting(context, corpus, &encoder, settings.context_length)?;
     let scratch = destination.scratch();
@@ -103,7 +116,11 @@ fn corpus(config: &Config, environment: &ShopEnvironment) -> anyhow::Result<Vec<
 }
 
 /// The tokenizer that the configuration names, or one trained on the corpus.
-fn tokenizer(settings: &PretrainConfig, corpus: &[Vec<Message>]) -> anyhow::Result<Tokenizer> {
+fn tokenizer(
+    settings: &PretrainConfig,
+    boilerplate: &[&str],
+    corpus: &[Vec<Message>],
+) -> anyhow::Result<Tokenizer> {
     if settings.tokenizer != TRAIN_TOKENIZER {
         let how = "cargo xtask fixtures writes fixtures/tokenizer.json; or set \
                    pretrain.tokenizer=train";
@@ -112,7 +129,7 @@ fn tokenizer(settings: &PretrainConfig, corpus: &[Vec<Message>]) -> anyhow::Resu
     }
     let training = BpeTraining {
         vocabulary_size: settings.vocabulary_size,
-        added_tokens: BOILERPLATE.map(str::to_owned).to_vec(),
+        added_tokens: boilerplate.iter().map(|text| (*text).to_owned()).collect(),
         ..BpeTraining::default()
     };
     let texts = corpus.iter().flatten().map(|message| message.text.clone());
@@ -136,6 +153,22 @@ const BOILERPLATE: [&str; 12] = [
     ", and price lower than ",
     "You have clicked ",
     " \nPrice: $",
+];
+
+/// What stands in every room of ScienceWorld.
+const ROOM_BOILERPLATE: [&str; 12] = [
+    "Task Description:\nYour task is to ",
+    "This room is called the ",
+    ". In it, you see: \n\tthe agent\n\ta substance called air\n",
+    "You also see:\n\tA door to the ",
+    "\n\tA door to the ",
+    " (that is closed)",
+    " (that is open)",
+    " (containing nothing)",
+    "The door is now open.",
+    "You move to the ",
+    "a substance called ",
+    "No known action matches that input.",
 ];
 
 /// The transcripts that fit the context. Some real products have hundreds of options.

@@ -15,12 +15,15 @@ use eef_scienceworld::{
 };
 use eef_webshop::teacher::ScriptedTeacher;
 use eef_webshop::{AgentAction, Fidelity, ShopEnvironment, WebShop};
+use rayon::iter::{
+    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
+};
 
 use crate::config::{Config, EnvironmentKind};
 use crate::paths;
 
-/// Games whose solutions are asked for between two looks at whether to go on.
-const SCRIPTS_AT_ONCE: usize = 16;
+/// Games that are worked on between two looks at whether to go on.
+const AT_ONCE: usize = 16;
 
 /// The environment of a configuration.
 pub enum World {
@@ -143,14 +146,64 @@ impl World {
             }
             Self::ScienceWorld(world, pool) => {
                 let flaws = flaws(teacher).with_context(|| unknown(teacher))?;
-                let pool = pool.as_ref().context(
-                    "a scripted teacher of ScienceWorld asks the simulator for its solutions: \
-                     data.directory must be what cargo xtask prepare-data scienceworld wrote",
-                )?;
-                scripted(world, pool, teacher, flaws, &tasks, seed, control)
+                let scripts = scripts(world, simulator(pool.as_ref())?, &tasks, control)?;
+                let teacher = Spoiling { name: teacher, flaws, seed };
+                teacher.demonstrate(world, &tasks, &scripts, control)
             }
         }
     }
+}
+
+/// What a base model for ScienceWorld reads: badly spoiled scripts of the training tasks of
+/// `pretrain.tasks`, each task as often as it takes, with other flaws each time.
+pub fn transcripts(
+    config: &Config,
+    world: &ScienceWorld,
+    pool: Option<&WorkerPool>,
+    control: &Control<'_>,
+) -> anyhow::Result<Vec<Trajectory>> {
+    let (names, own) = (&config.pretrain.tasks, &config.data.only_tasks);
+    if names.is_empty() || own.is_empty() || names.iter().any(|name| own.contains(name)) {
+        bail!(
+            "pretrain.tasks is [{}] and data.only_tasks is [{}]: expected names in both, and none \
+             twice, so that the base has not read the tasks on which it is tuned",
+            names.join(", "),
+            own.join(", ")
+        );
+    }
+    let options = EnvironmentOptions { only: names.clone(), ..world.options().clone() };
+    options.check()?;
+    let pool = simulator(pool)?;
+    let world = ScienceWorld::new(pool.clone(), options);
+    let mut tasks = world.tasks(Split::Train);
+    let n_transcripts = config.pretrain.n_transcripts;
+    tasks.truncate(n_transcripts);
+    let scripts = scripts(&world, pool, &tasks, control)?;
+    let seed = Seed::new(config.seed).derive("transcripts", 0);
+    let mut transcripts = Vec::with_capacity(n_transcripts);
+    for round in 0.. {
+        let n_missing = n_transcripts - transcripts.len();
+        if n_missing == 0 || tasks.is_empty() {
+            break;
+        }
+        // Names tell trajectories of one task apart.
+        let teacher = Spoiling {
+            name: &format!("transcript-{round}"),
+            flaws: Flaws::MANY,
+            seed: seed.derive("round", round),
+        };
+        let tasks = &tasks[..n_missing.min(tasks.len())];
+        transcripts.extend(teacher.demonstrate(&world, tasks, &scripts, control)?);
+    }
+    Ok(transcripts)
+}
+
+/// The workers, or how to get what they play.
+fn simulator(pool: Option<&WorkerPool>) -> anyhow::Result<&WorkerPool> {
+    pool.context(
+        "scripts of ScienceWorld are the simulator's solutions: data.directory must be what cargo \
+         xtask prepare-data scienceworld wrote",
+    )
 }
 
 /// Whether a source of experts is a scripted teacher's name.
@@ -216,40 +269,74 @@ fn science_world(config: &Config, path: &std::path::Path) -> anyhow::Result<Worl
     Ok(World::ScienceWorld(ScienceWorld::new(pool.clone(), options), Some(pool)))
 }
 
-/// A script's trajectories: the simulator's own solutions, spoiled.
-fn scripted(
+/// The simulator's own solutions. Some take seconds to make.
+fn scripts(
     world: &ScienceWorld,
     pool: &WorkerPool,
-    name: &str,
-    flaws: Flaws,
     tasks: &[TaskId],
-    seed: Seed,
     control: &Control<'_>,
-) -> anyhow::Result<Vec<Trajectory>> {
-    let (phase, total) = (format!("demonstrations of {name}"), tasks.len() as u64);
-    control.report(Event::Started { phase, unit: "demonstrations", total });
-    let mut found: Vec<Trajectory> = Vec::with_capacity(tasks.len());
-    for tasks in tasks.chunks(SCRIPTS_AT_ONCE) {
-        if control.is_interrupted() {
-            let (n_committed, n_units) = (found.len(), total as usize);
-            return Err(RolloutError::Interrupted { n_committed, n_units }.into());
-        }
+) -> anyhow::Result<Vec<Vec<String>>> {
+    let (phase, total) = ("the simulator's solutions".to_owned(), tasks.len() as u64);
+    control.report(Event::Started { phase, unit: "solutions", total });
+    let mut scripts = Vec::with_capacity(tasks.len());
+    for tasks in tasks.chunks(AT_ONCE) {
+        stop_if_asked(control, scripts.len(), total)?;
         let game = |task: &TaskId| world.game(task).with_context(|| format!("no task {task}"));
         let games = tasks.iter().map(game).collect::<anyhow::Result<Vec<Game>>>()?;
-        let scripts = gold_scripts(pool, &games)?;
-        for (task, script) in tasks.iter().zip(scripts) {
-            // A task's flaws hang on the task alone, not on how many are asked for.
-            let seed = seed.derive("script", u64::from(task.index()));
-            let script = flaws.spoil(&script, seed.derive(task.split().name(), 0));
-            found.push(teacher::demonstrate(world, task, name, &script)?);
-        }
+        scripts.extend(gold_scripts(pool, &games)?);
         let note = String::new();
-        control.report(Event::Advanced { done: found.len() as u64, note });
+        control.report(Event::Advanced { done: scripts.len() as u64, note });
     }
-    let n_positive = found.iter().filter(|trajectory| trajectory.is_positive()).count();
-    let summary = format!("{} of {} succeed", n_positive, found.len());
+    let n_actions: usize = scripts.iter().map(Vec::len).sum();
+    let summary = format!("{} solutions, {n_actions} actions", scripts.len());
     control.report(Event::Finished { summary });
-    Ok(found)
+    Ok(scripts)
+}
+
+/// A teacher that follows scripts with flaws.
+struct Spoiling<'a> {
+    name: &'a str,
+    flaws: Flaws,
+    seed: Seed,
+}
+
+impl Spoiling<'_> {
+    /// What it does on tasks, in their order; each is played in a simulator of its own.
+    fn demonstrate(
+        &self,
+        world: &ScienceWorld,
+        tasks: &[TaskId],
+        scripts: &[Vec<String>],
+        control: &Control<'_>,
+    ) -> anyhow::Result<Vec<Trajectory>> {
+        let (phase, total) = (format!("demonstrations of {}", self.name), tasks.len() as u64);
+        control.report(Event::Started { phase, unit: "demonstrations", total });
+        let one = |(task, script): (&TaskId, &Vec<String>)| {
+            // A task's flaws hang on the task alone, not on how many are asked for.
+            let seed = self.seed.derive(task.split().name(), u64::from(task.index()));
+            teacher::demonstrate(world, task, self.name, &self.flaws.spoil(script, seed))
+        };
+        let mut found: Vec<Trajectory> = Vec::with_capacity(tasks.len());
+        for (tasks, scripts) in tasks.chunks(AT_ONCE).zip(scripts.chunks(AT_ONCE)) {
+            stop_if_asked(control, found.len(), total)?;
+            let played = tasks.par_iter().zip(scripts).map(one);
+            found.extend(played.collect::<Result<Vec<_>, EnvError>>()?);
+            let note = String::new();
+            control.report(Event::Advanced { done: found.len() as u64, note });
+        }
+        let n_positive = found.iter().filter(|trajectory| trajectory.is_positive()).count();
+        let summary = format!("{n_positive} of {} succeed", found.len());
+        control.report(Event::Finished { summary });
+        Ok(found)
+    }
+}
+
+fn stop_if_asked(control: &Control<'_>, n_done: usize, total: u64) -> Result<(), RolloutError> {
+    if control.is_interrupted() {
+        let (n_committed, n_units) = (n_done, total as usize);
+        return Err(RolloutError::Interrupted { n_committed, n_units });
+    }
+    Ok(())
 }
 
 impl Environment for World {

@@ -7,6 +7,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use eef_weights::ElementType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -117,6 +118,11 @@ impl LlamaConfig {
 
     /// The text of a `config.json` that transformers reads, for weights written as `f32`.
     pub fn to_json(&self) -> String {
+        self.to_json_of(ElementType::F32)
+    }
+
+    /// As [`to_json`](Self::to_json), for weights written as another type.
+    pub fn to_json_of(&self, element_type: ElementType) -> String {
         let mut config = self.clone();
         let mut default = |name: &str, value: Value| {
             config.other.entry(name.to_owned()).or_insert(value);
@@ -132,9 +138,9 @@ impl LlamaConfig {
         if let Some(rope) = rope {
             rope.insert("rope_theta".to_owned(), config.rope_theta.into());
         }
-        // Whatever the model was loaded from: weights are written as `f32`, and a program that
-        // reads another type here would round them. Newer versions of transformers say `dtype`.
-        let written = || Value::from("float32");
+        // Whatever the model was loaded from: a program that reads another type here than that of
+        // the weights would round them. Newer versions of transformers say `dtype`.
+        let written = || Value::from(element_type.torch_name());
         config.other.insert("torch_dtype".to_owned(), written());
         if let Some(dtype) = config.other.get_mut("dtype") {
             *dtype = written();
@@ -247,6 +253,11 @@ mod tests {
         for field in ["torch_dtype", "dtype"] {
             assert_eq!(again.other[field], "float32");
         }
+        let again = parse(&config.to_json_of(ElementType::BF16)).unwrap();
+        assert_eq!(
+            (&again.other["torch_dtype"], &again.other["dtype"]),
+            (&"bfloat16".into(), &"bfloat16".into())
+        );
         assert!(!parse(TINY).unwrap().to_json().contains("\"dtype\""));
     }
 

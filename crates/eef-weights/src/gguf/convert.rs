@@ -91,11 +91,6 @@ impl Gguf {
     }
 
     fn config(&self, shape: &Shape, element_type: ElementType) -> Result<Value, WeightsError> {
-        let dtype = match element_type {
-            ElementType::F32 => "float32",
-            ElementType::F16 => "float16",
-            ElementType::BF16 => "bfloat16",
-        };
         let (n_vocabulary, hidden) = match self.tensor("token_embd.weight")?.0 {
             [rows, columns] => (*rows, *columns),
             other => return Err(self.refuse(format!("token_embd.weight has shape {other:?}"))),
@@ -122,7 +117,7 @@ impl Gguf {
             "rms_norm_eps": shortest(self.number("llama.attention.layer_norm_rms_epsilon")?),
             "rope_theta": shortest(theta.unwrap_or(10_000.0)),
             "tie_word_embeddings": !self.names().any(|name| name == "output.weight"),
-            "torch_dtype": dtype,
+            "torch_dtype": element_type.torch_name(),
             "use_cache": true,
         });
         for (field, key) in [("bos", "bos"), ("eos", "eos"), ("pad", "padding")] {
