@@ -19,17 +19,22 @@ pub enum PromptTemplate {
     /// fixed order, one worked example, the task. For models that are only prompted, and for the
     /// paper's set-ups.
     AgentLite,
+    /// AgentGym's set-up for ScienceWorld, in words of our own: the rules, the actions, the form of
+    /// a reply ([`ActionFormat::ReAct`](crate::ActionFormat::ReAct)), the task. For models that are
+    /// only prompted, and for the paper's set-ups.
+    ScienceWorld,
 }
 
 impl PromptTemplate {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Short, Self::AgentLite];
+    pub const ALL: [Self; 3] = [Self::Short, Self::AgentLite, Self::ScienceWorld];
 
     /// The name used in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Short => "short",
             Self::AgentLite => "agentlite",
+            Self::ScienceWorld => "scienceworld",
         }
     }
 
@@ -46,6 +51,7 @@ impl PromptTemplate {
             Self::AgentLite => {
                 format!("{AGENTLITE}\nTask:{instruction}\nObservation: {observation}\nAction:")
             }
+            Self::ScienceWorld => format!("{SCIENCEWORLD}\n\n{instruction}\n{observation}"),
         }
     }
 
@@ -111,6 +117,27 @@ Action:Finish[{"response": "The scarf is bought."}]
 [End of Example]
 [Execution]"#;
 
+const SCIENCEWORLD: &str = "\
+You are in a house with a garden and do a task of school science there, one action at a time. After \
+each action you are told what happens.
+Give each reply this form, with nothing after the action:
+Thought:
+what you know now, and what to do next
+
+Action:
+one action
+
+The actions, where OBJ stands for a thing as it is called in what you see:
+look around | look in OBJ | look at OBJ | inventory | task | wait | wait1
+open OBJ | close OBJ | go to ROOM | pick up OBJ | put down OBJ | move OBJ to OBJ
+pour OBJ into OBJ | dunk OBJ into OBJ | mix OBJ | use OBJ on OBJ | read OBJ | eat OBJ | flush OBJ
+activate OBJ | deactivate OBJ | connect OBJ to OBJ | disconnect OBJ
+focus on OBJ
+Doors are opened before they are gone through, and rooms lie next to each other. wait lets ten steps \
+of time pass, wait1 one. Where a request is ambiguous, reply with the number of what you mean as the \
+action. Focus only on what the task asks you to focus on: a focus on anything else fails the task for \
+good.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,11 +170,26 @@ mod tests {
     }
 
     #[test]
+    fn the_scienceworld_prompt_ends_with_the_task_and_where_it_starts() {
+        let prompt = PromptTemplate::ScienceWorld.render("boil soap", "This room is");
+        assert!(prompt.starts_with("You are in a house") && prompt.contains("\nThought:\n"));
+        assert!(prompt.ends_with("for good.\n\nboil soap\nThis room is"), "{prompt}");
+        let example = prompt.split_once("form, with nothing after the action:\n").unwrap().1;
+        let example = example.split_once("\n\nThe actions").unwrap().0;
+        let format = crate::ActionFormat::ReAct;
+        assert_eq!(format.parse(example), Ok("one action"));
+        assert_eq!(format.print("what you know now, and what to do next", "one action"), example);
+    }
+
+    #[test]
     fn prompts_are_read_back_from_their_names() {
         for prompt in PromptTemplate::ALL {
             assert_eq!(prompt.name().parse::<PromptTemplate>().unwrap(), prompt);
         }
         let error = "long".parse::<PromptTemplate>().unwrap_err();
-        assert!(error.to_string().contains("expected one of short, agentlite"), "{error}");
+        assert!(
+            error.to_string().contains("expected one of short, agentlite, scienceworld"),
+            "{error}"
+        );
     }
 }

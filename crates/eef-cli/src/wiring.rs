@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
 use eef_chat::PromptTemplate;
-use eef_core::{Control, Environment, Seed, Split, Trajectory, TrajectoryId};
+use eef_core::{Control, Environment, Split, Trajectory, TrajectoryId};
 use eef_llama::{LoraConfig, LoraTarget};
 use eef_train::Schedule;
 use eef_weights::directory_hash;
@@ -153,7 +153,7 @@ pub fn collect(
     if n_tasks > 0 {
         tasks.truncate(n_tasks);
     }
-    world.collect(teacher, tasks, Seed::new(config.seed), n_workers(config), control)
+    world.collect(config, teacher, tasks, control)
 }
 
 /// The settings of Algorithm 1.

@@ -37,11 +37,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let task = world.task_id(name, variation).ok_or("no such game")?;
         let game = world.game(&task).ok_or("no such game")?;
         let gold = pool.simulator().gold_actions(game)?;
-        let solved = teacher::demonstrate(&world, &task, "gold", &gold)?;
+        let solved = teacher::demonstrate(&world, &task, "gold", &gold, str::to_owned)?;
         println!("{task} ({name}): {} actions, {:?}", solved.n_actions(), solved.outcome);
         if name == GAMES[0].0 {
             let lost = ["look around", "focus on air"].map(str::to_owned);
-            let lost = teacher::demonstrate(&world, &task, "lost", &lost)?;
+            let lost = teacher::demonstrate(&world, &task, "lost", &lost, str::to_owned)?;
             println!("{task} ({name}): {} actions, {:?}", lost.n_actions(), lost.outcome);
         }
     }

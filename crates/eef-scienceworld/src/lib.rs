@@ -38,6 +38,7 @@ mod error;
 mod jar;
 mod pool;
 mod protocol;
+pub mod recorded;
 mod tasks;
 pub mod teacher;
 pub mod verify;

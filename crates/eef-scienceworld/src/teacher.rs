@@ -92,8 +92,31 @@ impl Flaws {
     }
 }
 
+/// A thought before an action, from a template: for replies of a form that has thoughts.
+pub fn thought(action: &str) -> String {
+    let rest = |verb: &str| action.strip_prefix(verb);
+    if let Some(room) = rest("open door to ") {
+        format!("The way to the {room} leads through this door.")
+    } else if let Some(room) = rest("go to ") {
+        format!("I go on to the {room}.")
+    } else if let Some(thing) = rest("focus on ") {
+        format!("The {thing} is what the task asks me to focus on.")
+    } else if let Some(thing) = rest("pick up ") {
+        format!("I need the {thing}.")
+    } else if rest("look").is_some() {
+        "I look at what is here.".to_owned()
+    } else if rest("wait").is_some() {
+        "This takes time.".to_owned()
+    } else {
+        "I go on with the task.".to_owned()
+    }
+}
+
 /// What a teacher does that follows a script: its trajectory of a task. A script that ends before
-/// the episode does looks around until the limit of turns.
+/// the episode does looks around until the limit of turns. `say` makes an action the reply from
+/// which the environment reads it again ([`EnvironmentOptions::read_action`]).
+///
+/// [`EnvironmentOptions::read_action`]: crate::EnvironmentOptions::read_action
 ///
 /// The id is derived from the teacher's name and the task, so that a demonstration made again is
 /// the same one; a teacher with other flaws needs another name.
@@ -105,6 +128,7 @@ pub fn demonstrate(
     task: &TaskId,
     teacher: &str,
     script: &[String],
+    say: impl Fn(&str) -> String,
 ) -> Result<Trajectory, EnvError> {
     let name = ExpertName::from(teacher);
     let mut episode = world.episode();
@@ -112,10 +136,10 @@ pub fn demonstrate(
     let mut steps = Vec::new();
     let mut outcome = Outcome { end: EpisodeEnd::TurnLimit, reward: Reward::ZERO };
     let actions = script.iter().map(String::as_str).chain(std::iter::repeat(AT_A_LOSS));
-    for reply in actions.take(world.options().max_turns) {
-        let found = episode.step(reply)?;
+    for reply in actions.map(say).take(world.options().max_turns) {
+        let found = episode.step(&reply)?;
         steps.push(Step {
-            reply: reply.to_owned(),
+            reply,
             action: found.action,
             observation: found.observation,
             author: Author::Expert(name.clone()),
@@ -163,6 +187,18 @@ mod tests {
             let room = found.strip_prefix("go to ").unwrap();
             assert!(ROOMS.contains(&room));
             assert!(found != right || room == right.strip_prefix("go to ").unwrap());
+        }
+    }
+
+    #[test]
+    fn a_thought_goes_with_its_action() {
+        for (action, expected) in [
+            ("go to kitchen", "I go on to the kitchen."),
+            ("open door to hallway", "The way to the hallway leads through this door."),
+            ("focus on apple tree", "The apple tree is what the task asks me to focus on."),
+            ("mix bowl", "I go on with the task."),
+        ] {
+            assert_eq!(thought(action), expected);
         }
     }
 

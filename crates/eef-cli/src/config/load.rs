@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use eef_chat::PromptTemplate;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, MAX_WORKERS, PlanConfig, keys};
+use super::{Config, EnvironmentKind, MAX_WORKERS, PlanConfig, keys};
 
 /// The configuration that is used where none is named; `configs/embedded.toml` is the same file.
 pub const EMBEDDED: &str = include_str!("../../configs/embedded.toml");
@@ -190,7 +191,9 @@ fn check(config: &Config) -> Result<(), LoadError> {
     one_of("data.tasks", &config.data.tasks, &["agentgym", "paper", "all"])?;
     one_of("data.action_format", &config.data.action_format, &["plain", "react"])?;
     one_of("method.init", &method.init, &["previous", "base"])?;
-    one_of("model.prompt", &config.model.prompt, &["short", "agentlite"])?;
+    let prompts = PromptTemplate::ALL.map(PromptTemplate::name);
+    one_of("model.prompt", &config.model.prompt, &prompts)?;
+    check_prompt(config)?;
     one_of("train.schedule", &config.train.schedule, &["cosine", "linear", "constant"])?;
     one_of("pretrain.source", &config.pretrain.source, &["synthetic", "catalog"])?;
     one_of("pretrain.trained", &config.pretrain.trained, &["everything", "replies"])?;
@@ -242,6 +245,30 @@ fn check(config: &Config) -> Result<(), LoadError> {
         }
     }
     check_plan(&config.plan)
+}
+
+/// A prompt tells the model what it may do, and must tell of this environment.
+fn check_prompt(config: &Config) -> Result<(), LoadError> {
+    let (data, prompt) = (&config.data, config.model.prompt.as_str());
+    let (is_fitting, expected) = match (prompt, data.environment) {
+        ("agentlite", environment) => (
+            environment == EnvironmentKind::WebShop,
+            "short or scienceworld: agentlite tells of WebShop's actions",
+        ),
+        ("scienceworld", EnvironmentKind::WebShop) => {
+            (false, "short or agentlite: scienceworld tells of ScienceWorld's actions")
+        }
+        ("scienceworld", EnvironmentKind::ScienceWorld) => (
+            data.action_format == "react",
+            "short, or data.action_format = \"react\": scienceworld asks for thoughts before actions",
+        ),
+        (_, _) => (true, ""),
+    };
+    if is_fitting {
+        return Ok(());
+    }
+    let (found, expected) = (prompt.to_owned(), expected.to_owned());
+    Err(LoadError::Value { key: "model.prompt", found, expected })
 }
 
 /// A plan computes with these: what they come to must be a number.
@@ -315,6 +342,17 @@ mod tests {
             ]
             .join("\n")
         );
+    }
+
+    #[test]
+    fn a_prompt_tells_of_the_environment_and_asks_for_what_it_reads() {
+        let science = "data.environment=scienceworld";
+        assert!(error(&[science, "model.prompt=agentlite"]).contains("expected short or science"));
+        assert!(error(&["model.prompt=scienceworld"]).contains("expected short or agentlite"));
+        let plain = error(&[science, "model.prompt=scienceworld"]);
+        assert!(plain.contains("data.action_format = \"react\""), "{plain}");
+        let fitting = [science, "model.prompt=scienceworld", "data.action_format=react"];
+        load(&Source::Embedded, &fitting.map(str::to_owned)).unwrap();
     }
 
     #[test]

@@ -3,22 +3,22 @@
 mod pages;
 mod record;
 mod replay;
+mod scienceworld;
+mod webshop;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
-use eef_core::{Control, Event, TaskId, Trajectory, TrajectoryId};
-use eef_rollout::RolloutError;
-use eef_store::{ForeignTrajectory, MemoryStore, TrajectoryStore, read_foreign};
-use eef_webshop::ShopEnvironment;
+use eef_core::Trajectory;
+use eef_scienceworld::recorded::Normalizer;
+use eef_store::{MemoryStore, TrajectoryStore, read_foreign};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::{output, output_file, wiring};
-use record::Tasks;
-use replay::{Mismatch, Reason, replay};
+use crate::wiring::World;
+use crate::{output, output_file};
+use replay::{Mismatch, Reason};
 
 /// Records that are named on stderr; `--json` names all.
 const N_NAMED: usize = 10;
@@ -34,9 +34,17 @@ pub struct Arguments {
     /// File to write, for data.experts; - for stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Leaves out what was thought before an action; kept, each thought is an action of its own
+    /// Leaves out what was thought before an action; kept, each thought is an action of its own in
+    /// WebShop, and part of the reply in ScienceWorld where data.action_format is react
     #[arg(long)]
     drop_thoughts: bool,
+    /// ScienceWorld: what is brought into the words of the simulator's version 1.2.3, agent-traj
+    /// (unless said otherwise) or off
+    #[arg(long, value_name = "WORDS")]
+    normalize: Option<Normalizer>,
+    /// ScienceWorld: keeps records too that the simulator answers otherwise, as they go now
+    #[arg(long)]
+    keep_diverged: bool,
 }
 
 /// What comes of a file.
@@ -44,6 +52,8 @@ pub struct Arguments {
 struct Imported {
     kept: Vec<Trajectory>,
     left_out: Vec<LeftOut>,
+    /// How those that are kept went, where the environment is ScienceWorld.
+    replays: Option<scienceworld::Replays>,
 }
 
 /// A record that is not used.
@@ -62,10 +72,15 @@ struct LeftOut {
 /// environment answers and rewards them as the record says.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let config = context.config()?;
-    let world = wiring::World::open(&config)?;
-    let environment = world.shop("import")?;
+    let world = World::open(&config)?;
     let records = read_foreign(&arguments.file)?;
-    let imported = import(environment, &records, arguments, &context.control())?;
+    let control = context.control();
+    let imported = match &world {
+        World::Shop(shop) => webshop::import(shop, &records, arguments, &control)?,
+        World::ScienceWorld(world, _) => {
+            scienceworld::import(world, &config, &records, arguments, &control)?
+        }
+    };
     let n_unknown = imported.n_left_out(Reason::UnknownTask);
     if !imported.kept.is_empty() {
         let store = MemoryStore::new();
@@ -91,68 +106,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn import(
-    environment: &ShopEnvironment,
-    records: &[ForeignTrajectory],
-    arguments: &Arguments,
-    control: &Control<'_>,
-) -> anyhow::Result<Imported> {
-    let total = records.len() as u64;
-    control.report(Event::Started { phase: "import".to_owned(), unit: "records", total });
-    let tasks = Tasks::of(environment);
-    let mut imported = Imported::default();
-    let mut n_known = 0;
-    for (index, record) in records.iter().enumerate() {
-        if control.is_interrupted() {
-            let n_units = records.len();
-            return Err(RolloutError::Interrupted { n_committed: index, n_units }.into());
-        }
-        let candidates = tasks.of_record(record);
-        match one(environment, record, &candidates, n_known, arguments)? {
-            Ok(trajectory) => imported.kept.push(trajectory),
-            Err(left_out) => imported.left_out.push(left_out),
-        }
-        n_known += u64::from(!candidates.is_empty());
-        control.report(Event::Advanced { done: index as u64 + 1, note: String::new() });
-    }
-    let (n_kept, n_left_out) = (imported.kept.len(), imported.left_out.len());
-    control.report(Event::Finished { summary: format!("{n_kept} replay, {n_left_out} do not") });
-    Ok(imported)
-}
-
-/// One record: its trajectory in the first of the tasks in which it replays. `number` tells apart
-/// records of one task.
-fn one(
-    environment: &ShopEnvironment,
-    record: &ForeignTrajectory,
-    tasks: &[(TaskId, usize)],
-    number: u64,
-    arguments: &Arguments,
-) -> anyhow::Result<Result<Trajectory, LeftOut>> {
-    let expert: Arc<str> = Arc::from(arguments.expert.as_str());
-    let mut first = None;
-    for (task, start) in tasks {
-        let name = task.to_string();
-        let parts = [b"import", expert.as_bytes(), name.as_bytes(), &number.to_le_bytes()];
-        let id = TrajectoryId::derive(&parts);
-        let exchanges = record::exchanges(record, *start, !arguments.drop_thoughts);
-        match replay(environment, task, id, &expert, &exchanges, record.reward)? {
-            Ok(trajectory) => return Ok(Ok(trajectory)),
-            // Of several tasks that ask the same, the first is the likeliest.
-            Err(why) => first = first.or(Some((name, why))),
-        }
-    }
-    let (task, why) = first.map_or_else(
-        || (None, Mismatch::new(Reason::UnknownTask, None, "one of the tasks", "no such task")),
-        |(name, why)| (Some(name), why),
-    );
-    let (position, item) = (record.position, record.item.clone());
-    Ok(Err(LeftOut { position, item, task, why }))
-}
-
 /// What was written, and what was left out and why: all of it as JSON, the first few in words.
 fn report(context: &Context, arguments: &Arguments, imported: &Imported) -> anyhow::Result<()> {
-    let Imported { kept, left_out } = imported;
+    let Imported { kept, left_out, replays } = imported;
     let n_unknown = imported.n_left_out(Reason::UnknownTask);
     let n_differ = imported.n_left_out(Reason::OtherReward);
     let n_diverged = left_out.len() - n_unknown - n_differ;
@@ -171,14 +127,15 @@ fn report(context: &Context, arguments: &Arguments, imported: &Imported) -> anyh
     let record = serde_json::json!({
         "file": out, "trajectories": kept.len(), "positive": n_positive,
         "diverged": n_diverged, "reward_differs": n_differ, "task_unknown": n_unknown,
-        "left_out": left_out,
+        "left_out": left_out, "replays": replays,
     });
     let text = format!(
-        "{}: {} trajectories, {n_positive} positive; left out: {n_diverged} records that do not \
+        "{}: {} trajectories, {n_positive} positive{}; left out: {n_diverged} records that do not \
          replay, {n_differ} that earn another reward than stated, {n_unknown} that ask for no task \
          of this data",
         out.map_or_else(|| "nothing written".to_owned(), |out| out.display().to_string()),
-        kept.len()
+        kept.len(),
+        replays.as_ref().map_or_else(String::new, |replays| format!(" ({replays})")),
     );
     output_file::report(context, &arguments.out, &record, &text)
 }

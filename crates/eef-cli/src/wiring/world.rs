@@ -49,16 +49,6 @@ impl World {
         Ok(Self::Shop(shop.environment()))
     }
 
-    /// The shop, for what there is of shops alone.
-    pub fn shop(&self, what: &str) -> anyhow::Result<&ShopEnvironment> {
-        match self {
-            Self::Shop(shop) => Ok(shop),
-            Self::ScienceWorld(..) => bail!(
-                "{what} is for data.environment = \"webshop\"; this configuration names scienceworld"
-            ),
-        }
-    }
-
     /// What must be said beside every result on test tasks that training has seen.
     pub fn leak(&self) -> Option<String> {
         let Self::Shop(environment) = self else { return None };
@@ -129,25 +119,26 @@ impl World {
     /// What a scripted teacher does on tasks, in their order.
     pub fn collect(
         &self,
+        config: &Config,
         teacher: &str,
         tasks: Vec<TaskId>,
-        seed: Seed,
-        n_workers: usize,
         control: &Control<'_>,
     ) -> anyhow::Result<Vec<Trajectory>> {
+        let seed = Seed::new(config.seed);
         match self {
             Self::Shop(environment) => {
                 let script = ScriptedTeacher::by_name(teacher).with_context(|| unknown(teacher))?;
                 // Teachers read instruction and observation as they are; prompts are for students.
                 let plain = |opening: &Opening| PromptTemplate::Short.of_opening(opening);
-                let policies = (0..n_workers).map(|_| Box::new(script.clone()) as Box<dyn Policy>);
+                let workers = 0..super::n_workers(config);
+                let policies = workers.map(|_| Box::new(script.clone()) as Box<dyn Policy>);
                 let (name, mut policies) = (script.name(), policies.collect::<Vec<_>>());
                 Ok(demonstrate(environment, &plain, name, &mut policies, tasks, seed, control)?)
             }
             Self::ScienceWorld(world, pool) => {
                 let flaws = flaws(teacher).with_context(|| unknown(teacher))?;
                 let scripts = scripts(world, simulator(pool.as_ref())?, &tasks, control)?;
-                let teacher = Spoiling { name: teacher, flaws, seed };
+                let teacher = Spoiling { name: teacher, flaws, seed, format: format(config)? };
                 teacher.demonstrate(world, &tasks, &scripts, control)
             }
         }
@@ -191,6 +182,7 @@ pub fn transcripts(
             name: &format!("transcript-{round}"),
             flaws: Flaws::MANY,
             seed: seed.derive("round", round),
+            format: format(config)?,
         };
         let tasks = &tasks[..n_missing.min(tasks.len())];
         transcripts.extend(teacher.demonstrate(&world, tasks, &scripts, control)?);
@@ -237,6 +229,11 @@ fn goes_to(room: &'static str) -> eef::Skill {
     eef::Skill::new(room, move |done| done.as_str().trim() == action)
 }
 
+/// How replies carry ScienceWorld's actions.
+fn format(config: &Config) -> anyhow::Result<ActionFormat> {
+    Ok(config.data.action_format.parse()?)
+}
+
 /// A folder with the simulator, or a cassette.
 fn science_world(config: &Config, path: &std::path::Path) -> anyhow::Result<World> {
     let data = &config.data;
@@ -244,7 +241,7 @@ fn science_world(config: &Config, path: &std::path::Path) -> anyhow::Result<Worl
         tasks: data.tasks.parse()?,
         only: data.only_tasks.clone(),
         simplification: data.simplification.clone(),
-        read_action: match data.action_format.parse()? {
+        read_action: match format(config)? {
             ActionFormat::Plain => plain_action,
             ActionFormat::ReAct => |reply| ActionFormat::ReAct.parse(reply).ok(),
         },
@@ -298,6 +295,7 @@ struct Spoiling<'a> {
     name: &'a str,
     flaws: Flaws,
     seed: Seed,
+    format: ActionFormat,
 }
 
 impl Spoiling<'_> {
@@ -314,7 +312,8 @@ impl Spoiling<'_> {
         let one = |(task, script): (&TaskId, &Vec<String>)| {
             // A task's flaws hang on the task alone, not on how many are asked for.
             let seed = self.seed.derive(task.split().name(), u64::from(task.index()));
-            teacher::demonstrate(world, task, self.name, &self.flaws.spoil(script, seed))
+            let say = |action: &str| self.format.print(&teacher::thought(action), action);
+            teacher::demonstrate(world, task, self.name, &self.flaws.spoil(script, seed), say)
         };
         let mut found: Vec<Trajectory> = Vec::with_capacity(tasks.len());
         for (tasks, scripts) in tasks.chunks(AT_ONCE).zip(scripts.chunks(AT_ONCE)) {

@@ -140,11 +140,11 @@ fn gold_scripts_win_and_spoiled_ones_mostly_do_not() {
     let scripts = gold_scripts(&pool, &games).unwrap();
     let mut n_won = 0;
     for (task, script) in tasks.iter().zip(&scripts) {
-        let gold = demonstrate(&world, task, "gold", script).unwrap();
+        let gold = demonstrate(&world, task, "gold", script, str::to_owned).unwrap();
         assert!(gold.is_positive(), "{task}: {:?}", gold.outcome);
-        assert_eq!(gold, demonstrate(&world, task, "gold", script).unwrap());
+        assert_eq!(gold, demonstrate(&world, task, "gold", script, str::to_owned).unwrap());
         let spoiled = Flaws { wrong_room: 1.0, ..Flaws::NONE }.spoil(script, Seed::new(3));
-        let spoiled = demonstrate(&world, task, "lost", &spoiled).unwrap();
+        let spoiled = demonstrate(&world, task, "lost", &spoiled, str::to_owned).unwrap();
         n_won += usize::from(spoiled.is_positive());
         if spoiled.outcome.end == EpisodeEnd::TurnLimit {
             assert_eq!(spoiled.n_actions(), 30);

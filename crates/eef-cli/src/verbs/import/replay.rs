@@ -14,7 +14,7 @@ use super::pages::{Answer, agrees, is_page};
 use super::record::Exchange;
 
 /// Rewards are written with a few digits.
-const TOLERANCE: f64 = 1e-3;
+pub const TOLERANCE: f64 = 1e-3;
 
 /// Why a record is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
