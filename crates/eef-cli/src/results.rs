@@ -81,7 +81,35 @@ fn tests(report: &RunReport) -> String {
         let name = format!("{}, round {}", display_name(&report.method), report.best_round);
         evaluation_row(&mut table, &name, &report.test);
     }
-    table.render()
+    let mut text = table.render();
+    if report.rounds.len() > 1 {
+        let name = display_name(&report.method);
+        let imitation = (first, &[&report.test_of_imitation][..]);
+        let method = (name.as_str(), &[&report.test][..]);
+        text.push_str(&used_by_one(method, imitation));
+        text.push_str(&used_by_one(imitation, method));
+    }
+    text
+}
+
+/// What one does on test tasks and the other never does (appendix A.7), the most won first; nothing
+/// where there is nothing.
+fn used_by_one(
+    (name, these): (&str, &[&Evaluation]),
+    (other, never_by): (&str, &[&Evaluation]),
+) -> String {
+    const N_SHOWN: usize = 8;
+    let found = eef::used_only_by(these, never_by);
+    if found.is_empty() {
+        return String::new();
+    }
+    let n_won = found.iter().filter(|(_, uses)| uses.n_won > 0).count();
+    let heading = format!("{name}, never {other}: {} actions, {n_won} in won tasks", found.len());
+    let mut table = Table::new(&[&heading, "tasks", "won"]);
+    for (action, uses) in found.iter().take(N_SHOWN) {
+        table.row([action.clone(), uses.n_tasks.to_string(), uses.n_won.to_string()]);
+    }
+    format!("\n{}", table.render())
 }
 
 /// One model on one split.
@@ -167,6 +195,17 @@ pub fn comparison(comparison: &Comparison) -> String {
         ]);
     }
     text.push_str(&table.render());
+    let tests = |method: &str| -> Vec<&Evaluation> {
+        let runs = comparison.runs.iter().filter(|run| run.method == method);
+        runs.map(|run| &run.test).collect()
+    };
+    for difference in &comparison.differences {
+        let [one, other] = [&difference.of, &difference.minus];
+        let names = [display_name(one), display_name(other)];
+        let [one, other] = [tests(one), tests(other)];
+        text.push_str(&used_by_one((&names[0], &one), (&names[1], &other)));
+        text.push_str(&used_by_one((&names[1], &other), (&names[0], &one)));
+    }
     text
 }
 

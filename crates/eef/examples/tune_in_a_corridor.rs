@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         base: &base,
         experts: &experts,
         skills: &[],
+        action_name: &|_| None,
         fingerprint: "corridor example",
         n_workers: 1,
         rollouts: RolloutConfig::default(),

@@ -1,6 +1,6 @@
 //! Evaluation: greedy, one rollout per task of a split.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use eef_core::{
@@ -10,7 +10,9 @@ use eef_rollout::Start;
 use eef_store::TrajectoryStore;
 
 use crate::bench::{Bench, Model, Outcomes, tasks};
-use crate::{Config, Estimate, Evaluation, JobRequest, RunError, Setup, Skill, SkillUse};
+use crate::{
+    ActionUse, Config, Estimate, Evaluation, JobRequest, RunError, Setup, Skill, SkillUse,
+};
 
 /// Evaluates a model on a split. `identity` stands for the model in the ids of its rollouts: a
 /// digest of its weights, never a path.
@@ -74,7 +76,7 @@ impl Bench<'_> {
             return Err(RunError::NoOutcome { split });
         }
         let settings = &self.config.evaluation;
-        Ok(summarise(&outcomes, &tasks, split, self.setup.skills, settings.n_resamples))
+        Ok(summarise(&outcomes, &tasks, split, self.setup, settings.n_resamples))
     }
 }
 
@@ -82,7 +84,7 @@ fn summarise(
     outcomes: &Outcomes,
     tasks: &[TaskId],
     split: Split,
-    skills: &[Skill],
+    setup: &Setup<'_>,
     n_resamples: usize,
 ) -> Evaluation {
     let trajectories: Vec<&Trajectory> = outcomes.trajectories.iter().map(AsRef::as_ref).collect();
@@ -106,9 +108,23 @@ fn summarise(
         n_context_full: n_ended(EpisodeEnd::ContextFull),
         mean_actions: share(trajectories.iter().map(|found| found.n_actions()).sum()),
         n_generated_tokens: outcomes.n_generated_tokens(),
-        skills: skills.iter().map(|skill| skill_use(skill, &trajectories)).collect(),
+        skills: setup.skills.iter().map(|skill| skill_use(skill, &trajectories)).collect(),
+        actions: action_uses(setup, &trajectories),
         rewards,
     }
+}
+
+fn action_uses(setup: &Setup<'_>, trajectories: &[&Trajectory]) -> BTreeMap<String, ActionUse> {
+    let mut uses = BTreeMap::<String, ActionUse>::new();
+    for trajectory in trajectories {
+        let names = trajectory.steps.iter().filter_map(|step| (setup.action_name)(&step.action));
+        for name in names.collect::<BTreeSet<_>>() {
+            let found = uses.entry(name).or_default();
+            found.n_tasks += 1;
+            found.n_won += usize::from(trajectory.is_positive());
+        }
+    }
+    uses
 }
 
 fn skill_use(skill: &Skill, trajectories: &[&Trajectory]) -> SkillUse {

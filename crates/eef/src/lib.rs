@@ -57,6 +57,7 @@
 //!     base: &base,
 //!     experts: &experts,
 //!     skills: &[],
+//!     action_name: &|_| None,
 //!     fingerprint: "tutorial",
 //!     n_workers: 1,
 //!     rollouts: RolloutConfig::default(),
@@ -100,7 +101,9 @@ pub use experts::{experts_on, imitated};
 pub use iterate::iterate;
 pub use method::{Imitation, JobRequest, Method, TrainingSet, View};
 pub use methods::{Eef, METHODS, MethodOptions, Rft, SftAll, SftPos, method};
-pub use report::{Evaluation, RoundReport, RunReport, SkillUse, Stage, Training};
+pub use report::{
+    ActionUse, Evaluation, RoundReport, RunReport, SkillUse, Stage, Training, used_only_by,
+};
 pub use setup::{Setup, Skill};
 pub use statistics::Estimate;
 

@@ -1,5 +1,7 @@
 //! What a run reports: plain values, without a clock in them.
 
+use std::collections::BTreeMap;
+
 use eef_core::TrainSummary;
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +140,9 @@ pub struct Evaluation {
     pub n_generated_tokens: u64,
     /// How often each skill was used, and with what success.
     pub skills: Vec<SkillUse>,
+    /// How often each action was used that the set-up names.
+    #[serde(default)]
+    pub actions: BTreeMap<String, ActionUse>,
     /// Each task's reward, `None` where the environment failed.
     pub rewards: Vec<Option<f64>>,
 }
@@ -154,6 +159,31 @@ impl Evaluation {
     }
 }
 
+/// The use of an action.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionUse {
+    /// Tasks in which it was used.
+    pub n_tasks: usize,
+    /// Those of them that were solved.
+    pub n_won: usize,
+}
+
+/// What some evaluations use and others never do (appendix A.7): by tasks won with it, by tasks
+/// with it, then by name. Uses are added up.
+pub fn used_only_by(these: &[&Evaluation], never_by: &[&Evaluation]) -> Vec<(String, ActionUse)> {
+    let mut uses = BTreeMap::<&String, ActionUse>::new();
+    for (name, found) in these.iter().flat_map(|evaluation| &evaluation.actions) {
+        let sum = uses.entry(name).or_default();
+        sum.n_tasks += found.n_tasks;
+        sum.n_won += found.n_won;
+    }
+    uses.retain(|name, _| never_by.iter().all(|other| !other.actions.contains_key(*name)));
+    let mut uses: Vec<_> = uses.into_iter().map(|(name, found)| (name.clone(), found)).collect();
+    // Stable: those used and won alike stay in the order of their names.
+    uses.sort_by_key(|(_, found)| std::cmp::Reverse((found.n_won, found.n_tasks)));
+    uses
+}
+
 /// The use of a skill (Table 4's attempt and success).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SkillUse {
@@ -163,4 +193,45 @@ pub struct SkillUse {
     pub tried: f64,
     /// Share of all tasks in which it was used and the task solved.
     pub won: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluation(uses: &[(&str, usize, usize)]) -> Evaluation {
+        let none = Estimate::share(0, 1);
+        let entry = |(name, n_tasks, n_won): &(&str, usize, usize)| {
+            ((*name).to_owned(), ActionUse { n_tasks: *n_tasks, n_won: *n_won })
+        };
+        Evaluation {
+            split: "test".to_owned(),
+            n_tasks: 1,
+            n_environment_errors: 0,
+            win_rate: none,
+            reward: none,
+            n_turn_limit: 0,
+            n_context_full: 0,
+            mean_actions: 0.0,
+            n_generated_tokens: 0,
+            skills: Vec::new(),
+            actions: uses.iter().map(entry).collect(),
+            rewards: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_others_never_do_is_told_with_the_most_wins_first() {
+        let seeds = [
+            evaluation(&[("open", 9, 9), ("mix", 2, 0), ("go", 3, 1), ("dig", 2, 0)]),
+            evaluation(&[("go", 1, 1), ("cook", 2, 2), ("wait", 1, 1)]),
+        ];
+        let others = [evaluation(&[("open", 1, 0)]), evaluation(&[("wait", 1, 0)])];
+        let (seeds, others): (Vec<_>, Vec<_>) = (seeds.iter().collect(), others.iter().collect());
+        let found = used_only_by(&seeds, &others);
+        let found: Vec<_> =
+            found.iter().map(|(name, found)| (name.as_str(), found.n_tasks, found.n_won)).collect();
+        assert_eq!(found, [("go", 4, 2), ("cook", 2, 2), ("dig", 2, 0), ("mix", 2, 0)]);
+        assert_eq!(used_only_by(&others, &others), []);
+    }
 }

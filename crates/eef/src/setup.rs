@@ -21,6 +21,9 @@ pub struct Setup<'a> {
     pub experts: &'a [Arc<Trajectory>],
     /// What evaluations count.
     pub skills: &'a [Skill],
+    /// The name under which evaluations count an action; those without one are not counted, as
+    /// where no two tasks have an action in common.
+    pub action_name: &'a (dyn Fn(&Action) -> Option<String> + Sync),
     /// A digest of whatever else determines results: the base model, the data, the engine's
     /// settings. Never a path. It enters every id, so that no result is mistaken for another's.
     pub fingerprint: &'a str,

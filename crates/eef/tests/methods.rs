@@ -358,6 +358,10 @@ fn a_model_is_evaluated_by_itself() {
     let found = evaluate(&setup, &config(), &model, "best", Split::Test, &store, &control).unwrap();
     assert_eq!(found.rewards, report.test.rewards);
     assert_eq!(found.skills[0].name, "left");
+    let left = found.actions.get("left").copied().unwrap_or_default();
+    let (tried, won) = (found.skills[0].tried, found.skills[0].won);
+    let n_tasks = found.n_tasks as f64;
+    assert_eq!((left.n_tasks as f64, left.n_won as f64), (tried * n_tasks, won * n_tasks));
     assert_eq!(store.n_trajectories().unwrap(), 16);
 }
 

@@ -53,6 +53,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         base: &model,
         experts: &[],
         skills: &world.skills(),
+        action_name: world.action_name(),
         fingerprint: &wiring::fingerprint(&config, &world, &model)?,
         n_workers: wiring::n_workers(&config),
         rollouts: RolloutConfig::default(),

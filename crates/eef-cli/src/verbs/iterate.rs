@@ -110,6 +110,7 @@ impl Parts {
             base: &self.base,
             experts: &self.experts,
             skills,
+            action_name: self.world.action_name(),
             fingerprint: &self.fingerprint,
             n_workers: wiring::n_workers(config),
             rollouts: RolloutConfig::default(),

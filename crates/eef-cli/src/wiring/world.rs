@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use eef_chat::{ActionFormat, PromptTemplate};
 use eef_core::{
-    Control, Env, EnvError, Environment, Event, Opening, Policy, Seed, Split, TaskId, Trajectory,
+    Action, Control, Env, EnvError, Environment, Event, Opening, Policy, Seed, Split, TaskId,
+    Trajectory,
 };
 use eef_rollout::{RolloutError, demonstrate};
 use eef_scienceworld::teacher::{Flaws, ROOMS, gold_scripts};
@@ -72,6 +73,15 @@ impl World {
                 eef::Skill::new("Back", |action| clicks(action, "back to search")),
             ],
             Self::ScienceWorld(..) => ROOMS.map(goes_to).into(),
+        }
+    }
+
+    /// The name under which an action is counted: in ScienceWorld itself, whereas no two requests
+    /// of WebShop have many in common.
+    pub fn action_name(&self) -> &'static (dyn Fn(&Action) -> Option<String> + Sync) {
+        match self {
+            Self::Shop(_) => &|_| None,
+            Self::ScienceWorld(..) => &|action| Some(action.as_str().trim().to_lowercase()),
         }
     }
 
@@ -217,7 +227,7 @@ fn unknown(teacher: &str) -> String {
     format!("unknown teacher `{teacher}`: expected scripted-strong, scripted-weak or oracle")
 }
 
-fn clicks(action: &eef_core::Action, wanted: &str) -> bool {
+fn clicks(action: &Action, wanted: &str) -> bool {
     matches!(
         AgentAction::parse(action.as_str()),
         AgentAction::Click { button } if button.to_lowercase().contains(wanted)

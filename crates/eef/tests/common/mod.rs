@@ -70,6 +70,7 @@ impl Bench {
             base: &self.base,
             experts: &self.experts,
             skills: &self.skills,
+            action_name: &|action| Some(action.as_str().to_owned()),
             fingerprint: "corridor",
             n_workers: self.n_workers,
             rollouts: RolloutConfig::default(),
