@@ -49,7 +49,9 @@ pub use environment::{EnvironmentOptions, ReadAction, ScienceWorld, plain_action
 pub use episode::{Episode, score_in_hundredths};
 pub use error::ScienceWorldError;
 pub use jar::{JAR_SHA256, Jar};
-pub use pool::{Game, PoolOptions, Simulator, Timeline, WorkerCommand, WorkerPool, WorkerStatus};
+pub use pool::{
+    CpuTime, Game, PoolOptions, Simulator, Timeline, WorkerCommand, WorkerPool, WorkerStatus,
+};
 pub use protocol::State;
 pub use tasks::{TASKS, TaskKind, TaskSet};
 pub use worker::worker_main_if_requested;

@@ -68,6 +68,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let (split, control) = (arguments.split, context.control());
     // The fingerprint contains the model's digest: it needs no other identity here.
     let evaluation = eef::evaluate(&setup, &settings, &model, "", split, &store, &control)?;
+    if let Some(share) = world.simulators_share() {
+        context.progress.note(&share);
+    }
     let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut table = results::evaluation(&name, &evaluation);
     if let Some(leak) = world.leak().filter(|_| split == Split::Test) {

@@ -58,6 +58,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(leak) = leak {
         output::print(&format!("{leak}\n"))?;
     }
+    if let Some(share) = parts.world.simulators_share() {
+        context.progress.note(&share);
+    }
     let model = run.path().join("models").join(&report.best_model);
     context.progress.note(&format!("model: {}", model.display()));
     Ok(())

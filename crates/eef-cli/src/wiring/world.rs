@@ -85,6 +85,16 @@ impl World {
         }
     }
 
+    /// What the simulator took of the processors so far, in words; `None` where nothing did.
+    pub fn simulators_share(&self) -> Option<String> {
+        let Self::ScienceWorld(_, Some(pool)) = self else { return None };
+        let time = pool.cpu_time().filter(|time| !time.workers.is_zero())?;
+        let (workers, all) = (time.workers, time.workers + time.this_process);
+        let percent = 100.0 * workers.as_secs_f64() / all.as_secs_f64();
+        let (workers, all) = (workers.as_secs(), all.as_secs());
+        Some(format!("the simulator took {workers} s of {all} s of CPU time ({percent:.0} %)"))
+    }
+
     /// A digest of the data.
     pub fn digest(&self, config: &Config) -> anyhow::Result<String> {
         match self {

@@ -1,5 +1,6 @@
 //! Worker processes, and simulators spread over them.
 
+mod cpu_time;
 mod directory;
 mod options;
 mod parallel;
@@ -16,6 +17,7 @@ use crate::error::ScienceWorldError;
 use crate::jar::Jar;
 use crate::protocol::{Answer, Call, SeatCall, SeatId};
 use crate::worker::is_inside_worker;
+pub use cpu_time::CpuTime;
 use directory::PoolDirectory;
 pub use options::{PoolOptions, WorkerCommand};
 use process::{NoAnswer, Process, Program};
@@ -156,6 +158,16 @@ impl WorkerPool {
             n_simulators: *lock(&slot.n_used),
         };
         self.0.slots.iter().map(status).collect()
+    }
+
+    /// What the workers and this process have used of the processors so far; `None` where the
+    /// system does not say, as it does on Linux.
+    pub fn cpu_time(&self) -> Option<CpuTime> {
+        let workers = self.workers().into_iter().filter_map(|worker| worker.pid);
+        Some(CpuTime {
+            workers: workers.map(cpu_time::of_process).sum::<Option<Duration>>()?,
+            this_process: cpu_time::of_process(std::process::id())?,
+        })
     }
 
     /// A place in the worker with the fewest simulators.

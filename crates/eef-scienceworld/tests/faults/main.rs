@@ -88,9 +88,9 @@ fn an_episode_goes_on_where_its_worker_died() {
             simulator.step(action).unwrap();
         }
         let first = pool.workers()[0].pid.unwrap();
-        strike(first, signal);
+        // On a busy machine two signals may arrive as one, which a worker survives.
         while is_alive(first) {
-            std::thread::sleep(Duration::from_millis(10));
+            strike(first, signal);
         }
         for action in &ACTIONS[5..] {
             simulator.step(action).unwrap();
