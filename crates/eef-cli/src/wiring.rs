@@ -1,6 +1,7 @@
 //! From the configuration to the parts that it names.
 
 mod checks;
+mod science;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use crate::config::Config;
 use crate::paths;
 
 pub use checks::{check_names, check_run, check_settings, n_imitated, open_model, training_tasks};
-pub use world::{World, is_teacher, transcripts};
+pub use science::{is_teacher, transcripts};
+pub use world::World;
 
 /// The prompt of the configuration.
 pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {

@@ -39,7 +39,7 @@ pub fn gold_scripts(
     pool: &WorkerPool,
     games: &[Game],
 ) -> Result<Vec<Vec<String>>, ScienceWorldError> {
-    pool.map(games, |simulator, game| simulator.gold_actions(game.clone()))
+    pool.map_on_few(games, |simulator, game| simulator.gold_actions(game.clone()))
 }
 
 /// How a script is spoiled: probabilities per step.

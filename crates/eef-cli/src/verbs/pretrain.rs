@@ -41,10 +41,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let world = wiring::World::open(&config)?;
     let corpus = match &world {
         World::Shop(shop) => corpus(&config, shop)?,
-        World::ScienceWorld(world, pool) => {
+        World::ScienceWorld(world, solver) => {
             let prompt = wiring::prompt(&config)?;
             let control = context.control();
-            let transcripts = wiring::transcripts(&config, world, pool.as_ref(), &control)?;
+            let transcripts = wiring::transcripts(&config, world, solver.as_ref(), &control)?;
             transcripts.iter().map(|transcript| messages_of(transcript, prompt)).collect()
         }
     };

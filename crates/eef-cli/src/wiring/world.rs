@@ -3,35 +3,26 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use eef_chat::{ActionFormat, PromptTemplate};
+use eef_chat::PromptTemplate;
 use eef_core::{
-    Action, Control, Env, EnvError, Environment, Event, Opening, Policy, Seed, Split, TaskId,
-    Trajectory,
+    Action, Control, Env, EnvError, Environment, Opening, Policy, Seed, Split, TaskId, Trajectory,
 };
-use eef_rollout::{RolloutError, demonstrate};
-use eef_scienceworld::teacher::{Flaws, ROOMS, gold_scripts};
-use eef_scienceworld::{
-    Cassette, CassetteMode, EnvironmentOptions, Game, JAR_SHA256, Jar, PoolOptions, ScienceWorld,
-    WorkerPool, plain_action, teacher,
-};
+use eef_rollout::demonstrate;
+use eef_scienceworld::teacher::ROOMS;
+use eef_scienceworld::{JAR_SHA256, ScienceWorld};
 use eef_webshop::teacher::ScriptedTeacher;
 use eef_webshop::{AgentAction, Fidelity, ShopEnvironment, WebShop};
-use rayon::iter::{
-    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
-};
 
+use super::science::{self, Solver, Spoiling, flaws, required, unknown};
 use crate::config::{Config, EnvironmentKind};
 use crate::paths;
-
-/// Games that are worked on between two looks at whether to go on.
-const AT_ONCE: usize = 16;
 
 /// The environment of a configuration.
 pub enum World {
     /// A web shop.
     Shop(ShopEnvironment),
-    /// ScienceWorld, and the workers that play it, where it is not a cassette alone.
-    ScienceWorld(ScienceWorld, Option<WorkerPool>),
+    /// ScienceWorld, and what solves its tasks, where it is not a cassette alone.
+    ScienceWorld(ScienceWorld, Option<Solver>),
 }
 
 impl World {
@@ -40,7 +31,7 @@ impl World {
         let data = &config.data;
         let directory = paths::require(&data.directory, "the data", &config.plan.data_source)?;
         if data.environment == EnvironmentKind::ScienceWorld {
-            return science_world(config, &directory);
+            return science::open(config, &directory);
         }
         let shop = WebShop::open(&directory)?;
         if data.faithful {
@@ -87,8 +78,8 @@ impl World {
 
     /// What the simulator took of the processors so far, in words; `None` where nothing did.
     pub fn simulators_share(&self) -> Option<String> {
-        let Self::ScienceWorld(_, Some(pool)) = self else { return None };
-        let time = pool.cpu_time().filter(|time| !time.workers.is_zero())?;
+        let Self::ScienceWorld(_, Some(solver)) = self else { return None };
+        let time = solver.pool.cpu_time().filter(|time| !time.workers.is_zero())?;
         let (workers, all) = (time.workers, time.workers + time.this_process);
         let percent = 100.0 * workers.as_secs_f64() / all.as_secs_f64();
         let (workers, all) = (workers.as_secs(), all.as_secs());
@@ -155,86 +146,15 @@ impl World {
                 let (name, mut policies) = (script.name(), policies.collect::<Vec<_>>());
                 Ok(demonstrate(environment, &plain, name, &mut policies, tasks, seed, control)?)
             }
-            Self::ScienceWorld(world, pool) => {
+            Self::ScienceWorld(world, solver) => {
                 let flaws = flaws(teacher).with_context(|| unknown(teacher))?;
-                let scripts = scripts(world, simulator(pool.as_ref())?, &tasks, control)?;
-                let teacher = Spoiling { name: teacher, flaws, seed, format: format(config)? };
+                let scripts = required(solver.as_ref())?.scripts(world, &tasks, control)?;
+                let format = science::format(config)?;
+                let teacher = Spoiling { name: teacher, flaws, seed, format };
                 teacher.demonstrate(world, &tasks, &scripts, control)
             }
         }
     }
-}
-
-/// What a base model for ScienceWorld reads: badly spoiled scripts of the training tasks of
-/// `pretrain.tasks`, each task as often as it takes, with other flaws each time.
-pub fn transcripts(
-    config: &Config,
-    world: &ScienceWorld,
-    pool: Option<&WorkerPool>,
-    control: &Control<'_>,
-) -> anyhow::Result<Vec<Trajectory>> {
-    let (names, own) = (&config.pretrain.tasks, &config.data.only_tasks);
-    if names.is_empty() || own.is_empty() || names.iter().any(|name| own.contains(name)) {
-        bail!(
-            "pretrain.tasks is [{}] and data.only_tasks is [{}]: expected names in both, and none \
-             twice, so that the base has not read the tasks on which it is tuned",
-            names.join(", "),
-            own.join(", ")
-        );
-    }
-    let options = EnvironmentOptions { only: names.clone(), ..world.options().clone() };
-    options.check()?;
-    let pool = simulator(pool)?;
-    let world = ScienceWorld::new(pool.clone(), options);
-    let mut tasks = world.tasks(Split::Train);
-    let n_transcripts = config.pretrain.n_transcripts;
-    tasks.truncate(n_transcripts);
-    let scripts = scripts(&world, pool, &tasks, control)?;
-    let seed = Seed::new(config.seed).derive("transcripts", 0);
-    let mut transcripts = Vec::with_capacity(n_transcripts);
-    for round in 0.. {
-        let n_missing = n_transcripts - transcripts.len();
-        if n_missing == 0 || tasks.is_empty() {
-            break;
-        }
-        // Names tell trajectories of one task apart.
-        let teacher = Spoiling {
-            name: &format!("transcript-{round}"),
-            flaws: Flaws::MANY,
-            seed: seed.derive("round", round),
-            format: format(config)?,
-        };
-        let tasks = &tasks[..n_missing.min(tasks.len())];
-        transcripts.extend(teacher.demonstrate(&world, tasks, &scripts, control)?);
-    }
-    Ok(transcripts)
-}
-
-/// The workers, or how to get what they play.
-fn simulator(pool: Option<&WorkerPool>) -> anyhow::Result<&WorkerPool> {
-    pool.context(
-        "scripts of ScienceWorld are the simulator's solutions: data.directory must be what cargo \
-         xtask prepare-data scienceworld wrote",
-    )
-}
-
-/// Whether a source of experts is a scripted teacher's name.
-pub fn is_teacher(name: &str) -> bool {
-    flaws(name).is_some()
-}
-
-/// How a scripted teacher of ScienceWorld fails; WebShop's have the same names.
-fn flaws(teacher: &str) -> Option<Flaws> {
-    match teacher {
-        "oracle" => Some(Flaws::NONE),
-        "scripted-strong" => Some(Flaws::FEW),
-        "scripted-weak" => Some(Flaws::MANY),
-        _ => None,
-    }
-}
-
-fn unknown(teacher: &str) -> String {
-    format!("unknown teacher `{teacher}`: expected scripted-strong, scripted-weak or oracle")
 }
 
 fn clicks(action: &Action, wanted: &str) -> bool {
@@ -247,115 +167,6 @@ fn clicks(action: &Action, wanted: &str) -> bool {
 fn goes_to(room: &'static str) -> eef::Skill {
     let action = format!("go to {room}");
     eef::Skill::new(room, move |done| done.as_str().trim() == action)
-}
-
-/// How replies carry ScienceWorld's actions.
-fn format(config: &Config) -> anyhow::Result<ActionFormat> {
-    Ok(config.data.action_format.parse()?)
-}
-
-/// A folder with the simulator, or a cassette.
-fn science_world(config: &Config, path: &std::path::Path) -> anyhow::Result<World> {
-    let data = &config.data;
-    let options = EnvironmentOptions {
-        tasks: data.tasks.parse()?,
-        only: data.only_tasks.clone(),
-        simplification: data.simplification.clone(),
-        read_action: match format(config)? {
-            ActionFormat::Plain => plain_action,
-            ActionFormat::ReAct => |reply| ActionFormat::ReAct.parse(reply).ok(),
-        },
-        ..EnvironmentOptions::default()
-    };
-    options.check()?;
-    if path.is_file() {
-        let cassette = Cassette::open(path, CassetteMode::RefuseOnMiss)?;
-        return Ok(World::ScienceWorld(ScienceWorld::with_cassette(cassette, None, options), None));
-    }
-    let n_workers = super::n_workers(config);
-    let pool = WorkerPool::new(
-        Jar::open(&path.join("scienceworld.jar"))?,
-        PoolOptions {
-            n_workers,
-            // All episodes of a unit are open at once; evaluation's units are as large.
-            simulators_per_worker: config.explore.unit_size.max(1) + 1,
-            max_heap_mib: 1024,
-            ..PoolOptions::default()
-        },
-    )?;
-    Ok(World::ScienceWorld(ScienceWorld::new(pool.clone(), options), Some(pool)))
-}
-
-/// The simulator's own solutions. Some take seconds to make.
-fn scripts(
-    world: &ScienceWorld,
-    pool: &WorkerPool,
-    tasks: &[TaskId],
-    control: &Control<'_>,
-) -> anyhow::Result<Vec<Vec<String>>> {
-    let (phase, total) = ("the simulator's solutions".to_owned(), tasks.len() as u64);
-    control.report(Event::Started { phase, unit: "solutions", total });
-    let mut scripts = Vec::with_capacity(tasks.len());
-    for tasks in tasks.chunks(AT_ONCE) {
-        stop_if_asked(control, scripts.len(), total)?;
-        let game = |task: &TaskId| world.game(task).with_context(|| format!("no task {task}"));
-        let games = tasks.iter().map(game).collect::<anyhow::Result<Vec<Game>>>()?;
-        scripts.extend(gold_scripts(pool, &games)?);
-        let note = String::new();
-        control.report(Event::Advanced { done: scripts.len() as u64, note });
-    }
-    let n_actions: usize = scripts.iter().map(Vec::len).sum();
-    let summary = format!("{} solutions, {n_actions} actions", scripts.len());
-    control.report(Event::Finished { summary });
-    Ok(scripts)
-}
-
-/// A teacher that follows scripts with flaws.
-struct Spoiling<'a> {
-    name: &'a str,
-    flaws: Flaws,
-    seed: Seed,
-    format: ActionFormat,
-}
-
-impl Spoiling<'_> {
-    /// What it does on tasks, in their order; each is played in a simulator of its own.
-    fn demonstrate(
-        &self,
-        world: &ScienceWorld,
-        tasks: &[TaskId],
-        scripts: &[Vec<String>],
-        control: &Control<'_>,
-    ) -> anyhow::Result<Vec<Trajectory>> {
-        let (phase, total) = (format!("demonstrations of {}", self.name), tasks.len() as u64);
-        control.report(Event::Started { phase, unit: "demonstrations", total });
-        let one = |(task, script): (&TaskId, &Vec<String>)| {
-            // A task's flaws hang on the task alone, not on how many are asked for.
-            let seed = self.seed.derive(task.split().name(), u64::from(task.index()));
-            let say = |action: &str| self.format.print(&teacher::thought(action), action);
-            teacher::demonstrate(world, task, self.name, &self.flaws.spoil(script, seed), say)
-        };
-        let mut found: Vec<Trajectory> = Vec::with_capacity(tasks.len());
-        for (tasks, scripts) in tasks.chunks(AT_ONCE).zip(scripts.chunks(AT_ONCE)) {
-            stop_if_asked(control, found.len(), total)?;
-            let played = tasks.par_iter().zip(scripts).map(one);
-            found.extend(played.collect::<Result<Vec<_>, EnvError>>()?);
-            let note = String::new();
-            control.report(Event::Advanced { done: found.len() as u64, note });
-        }
-        let n_positive = found.iter().filter(|trajectory| trajectory.is_positive()).count();
-        let summary = format!("{n_positive} of {} succeed", found.len());
-        control.report(Event::Finished { summary });
-        Ok(found)
-    }
-}
-
-fn stop_if_asked(control: &Control<'_>, n_done: usize, total: u64) -> Result<(), RolloutError> {
-    if control.is_interrupted() {
-        let (n_committed, n_units) = (n_done, total as usize);
-        return Err(RolloutError::Interrupted { n_committed, n_units });
-    }
-    Ok(())
 }
 
 impl Environment for World {

@@ -19,7 +19,33 @@ impl WorkerPool {
         work: impl Fn(&mut Simulator, &T) -> Result<R, ScienceWorldError> + Sync,
     ) -> Result<Vec<R>, ScienceWorldError> {
         let options = self.options();
-        let n_at_once = (options.n_workers * options.simulators_per_worker).min(items.len());
+        self.map_at_once(options.n_workers * options.simulators_per_worker, items, work)
+    }
+
+    /// As [`map`](Self::map), with as many at once as there are processors, and a worker each at
+    /// least: for long work. Every simulator is compiled anew by its JVM, which a few that work on
+    /// soon have behind them.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    pub fn map_on_few<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(&mut Simulator, &T) -> Result<R, ScienceWorldError> + Sync,
+    ) -> Result<Vec<R>, ScienceWorldError> {
+        let options = self.options();
+        let n_processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let n_simulators = options.n_workers * options.simulators_per_worker;
+        self.map_at_once(n_processors.max(options.n_workers).min(n_simulators), items, work)
+    }
+
+    fn map_at_once<T: Sync, R: Send>(
+        &self,
+        n_at_once: usize,
+        items: &[T],
+        work: impl Fn(&mut Simulator, &T) -> Result<R, ScienceWorldError> + Sync,
+    ) -> Result<Vec<R>, ScienceWorldError> {
+        let n_at_once = n_at_once.min(items.len());
         let next = AtomicUsize::new(0);
         let results = Mutex::new(BTreeMap::new());
         std::thread::scope(|scope| {
