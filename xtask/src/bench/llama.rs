@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use serde::Deserialize;
 
+use super::figures::{ratio, row, spread};
 use crate::prepare_data::{say, tell};
 use crate::process;
 
@@ -133,36 +134,14 @@ fn table(order: &[String], names: &[&str], figures: &BTreeMap<(String, &str), Fi
             }
         }
         for name in names.iter().skip(1) {
-            let ratios: Option<Vec<f64>> =
-                of(names[0]).zip(of(name)).map(|((_, ours), (_, theirs))| {
-                    ours.rates
-                        .iter()
-                        .zip(&theirs.rates)
-                        .map(|(ours, theirs)| ours / theirs)
-                        .collect()
-                });
-            let ratio = ratios.map(|ratios| format!("{:.2}", spread(ratios).1));
+            let ratio = of(names[0]).zip(of(name)).map(|((_, ours), (_, theirs))| {
+                format!("{:.2}", ratio(&ours.rates, &theirs.rates))
+            });
             cells.push(ratio.unwrap_or_else(|| "–".to_owned()));
         }
         lines.push(row(&cells));
     }
     lines.join("\n")
-}
-
-fn row(cells: &[String]) -> String {
-    format!("| {} |", cells.join(" | "))
-}
-
-/// Lowest, median and highest.
-fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let median = if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        f64::midpoint(values[middle - 1], values[middle])
-    };
-    (values[0], median, values[values.len() - 1])
 }
 
 #[cfg(test)]
@@ -184,6 +163,5 @@ mod tests {
         assert_eq!(lines[2], "| prefill | 7.0 (7.0 to 7.0) | 0.50 | – | – | – |");
         let decode = "| decode | 20.0 (10.0 to 30.0) | 0.50 | 5.0 (5.0 to 10.0) | 0.50 | 3.00 |";
         assert_eq!(lines[3], decode);
-        assert_eq!(spread(vec![4.0, 1.0]), (1.0, 2.5, 4.0));
     }
 }

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: speed and memory, as tables that can be put into a document.
 
+mod figures;
 mod llama;
+mod process_tree;
+mod scienceworld;
 mod webshop;
 
 use clap::{Args, Subcommand};
@@ -18,6 +21,9 @@ enum What {
     Webshop(webshop::WebshopArguments),
     /// Generation with a LLaMA model beside torch and llama.cpp
     Llama(llama::LlamaArguments),
+    /// ScienceWorld's simulator in our workers beside its own Python package
+    #[command(name = "scienceworld")]
+    ScienceWorld(scienceworld::ScienceWorldArguments),
 }
 
 /// Runs the command.
@@ -25,5 +31,6 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     match &arguments.what {
         What::Webshop(arguments) => webshop::run(arguments),
         What::Llama(arguments) => llama::run(arguments),
+        What::ScienceWorld(arguments) => scienceworld::run(arguments),
     }
 }
