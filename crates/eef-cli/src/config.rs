@@ -229,7 +229,7 @@ pub struct PretrainConfig {
     pub exercises: f64,
     /// Which tokens carry loss: `everything`, or `replies`.
     pub trained: String,
-    /// ScienceWorld's tasks, by name, of whose training variations spoiled scripts are read; none of
+    /// ScienceWorld's tasks, by name, of whose training variations slightly spoiled scripts are read; none of
     /// `data.only_tasks`.
     pub tasks: Vec<String>,
 }

@@ -107,7 +107,7 @@ impl Solver {
     }
 }
 
-/// What a base model for ScienceWorld reads: badly spoiled scripts of the training tasks of
+/// What a base model for ScienceWorld reads: slightly spoiled scripts of the training tasks of
 /// `pretrain.tasks`, each task as often as it takes, with other flaws each time.
 pub fn transcripts(
     config: &Config,
@@ -142,7 +142,7 @@ pub fn transcripts(
         // Names tell trajectories of one task apart.
         let teacher = Spoiling {
             name: &format!("transcript-{round}"),
-            flaws: Flaws::MANY,
+            flaws: Flaws::FEW,
             seed: seed.derive("round", round),
             format: format(config)?,
         };

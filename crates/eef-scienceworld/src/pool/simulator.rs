@@ -330,6 +330,8 @@ impl Simulator {
         let options = self.pool.options();
         let timeout = match call {
             // A simulator's first loads its classes, which on a busy machine takes seconds.
+            // Some solutions take minutes on a busy machine.
+            SeatCall::Load { gold: true, .. } => options.deadline,
             SeatCall::Load { .. } => options.call_timeout.max(options.start_timeout),
             _ => options.call_timeout,
         };
