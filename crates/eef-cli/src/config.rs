@@ -232,6 +232,9 @@ pub struct PretrainConfig {
     /// ScienceWorld's tasks, by name, of whose training variations slightly spoiled scripts are read; none of
     /// `data.only_tasks`.
     pub tasks: Vec<String>,
+    /// How often each of these is read once more with rooms and colours exchanged and things under
+    /// made-up names, so that names are copied and not learned by heart.
+    pub n_renamings: u64,
 }
 
 /// What computes.
@@ -383,6 +386,7 @@ impl Default for PretrainConfig {
             exercises: 0.0,
             trained: "everything".to_owned(),
             tasks: Vec::new(),
+            n_renamings: 0,
         }
     }
 }

@@ -39,6 +39,7 @@ mod jar;
 mod pool;
 mod protocol;
 pub mod recorded;
+mod renaming;
 mod tasks;
 pub mod teacher;
 pub mod verify;
@@ -53,6 +54,7 @@ pub use pool::{
     CpuTime, Game, PoolOptions, Simulator, Timeline, WorkerCommand, WorkerPool, WorkerStatus,
 };
 pub use protocol::State;
+pub use renaming::Renaming;
 pub use tasks::{TASKS, TaskKind, TaskSet};
 pub use worker::worker_main_if_requested;
 

@@ -10,8 +10,8 @@ use eef_core::{Control, EnvError, Environment as _, Event, Seed, Split, TaskId, 
 use eef_rollout::RolloutError;
 use eef_scienceworld::teacher::{Flaws, gold_scripts};
 use eef_scienceworld::{
-    Cassette, CassetteMode, EnvironmentOptions, Game, Jar, PoolOptions, ScienceWorld, WorkerPool,
-    plain_action, teacher,
+    Cassette, CassetteMode, EnvironmentOptions, Game, Jar, PoolOptions, Renaming, ScienceWorld,
+    WorkerPool, plain_action, teacher,
 };
 use rayon::iter::{
     IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
@@ -108,7 +108,7 @@ impl Solver {
 }
 
 /// What a base model for ScienceWorld reads: slightly spoiled scripts of the training tasks of
-/// `pretrain.tasks`, each task as often as it takes, with other flaws each time.
+/// `pretrain.tasks`, each task as often as it takes, with other flaws each time; and each again under other names.
 pub fn transcripts(
     config: &Config,
     world: &ScienceWorld,
@@ -149,6 +149,15 @@ pub fn transcripts(
         let tasks = &tasks[..n_missing.min(tasks.len())];
         transcripts.extend(teacher.demonstrate(&world, tasks, &scripts, control)?);
     }
+    let renaming = Renaming::of_actions(scripts.iter().flatten().map(String::as_str));
+    let rename = |number: u64| {
+        let seed = seed.derive("renaming", number);
+        let numbered = (0..).zip(&transcripts);
+        let renamed = numbered.map(|(i, one)| renaming.rename(one, seed.derive("transcript", i)));
+        renamed.collect::<Vec<_>>()
+    };
+    let renamed: Vec<_> = (0..config.pretrain.n_renamings).flat_map(rename).collect();
+    transcripts.extend(renamed);
     Ok(transcripts)
 }
 
