@@ -1,6 +1,6 @@
 //! Results as tables.
 
-use eef::{Comparison, Estimate, Evaluation, RunReport};
+use eef::{Comparison, Estimate, Evaluation, RunReport, SkillUse};
 
 use crate::output::{Table, count, percent};
 
@@ -75,13 +75,12 @@ pub fn rounds(report: &RunReport) -> String {
 
 fn tests(report: &RunReport) -> String {
     let first = if report.method == "sft-all" { "SFT all" } else { "SFT pos" };
-    let mut table = evaluation_table(&report.test);
-    evaluation_row(&mut table, first, &report.test_of_imitation);
+    let name = format!("{}, round {}", display_name(&report.method), report.best_round);
+    let mut rows = vec![(first, &report.test_of_imitation)];
     if report.rounds.len() > 1 {
-        let name = format!("{}, round {}", display_name(&report.method), report.best_round);
-        evaluation_row(&mut table, &name, &report.test);
+        rows.push((&name, &report.test));
     }
-    let mut text = table.render();
+    let mut text = evaluations(&rows);
     if report.rounds.len() > 1 {
         let name = display_name(&report.method);
         let imitation = (first, &[&report.test_of_imitation][..]);
@@ -114,32 +113,64 @@ fn used_by_one(
 
 /// One model on one split.
 pub fn evaluation(name: &str, evaluation: &Evaluation) -> String {
-    let mut table = evaluation_table(evaluation);
-    evaluation_row(&mut table, name, evaluation);
+    evaluations(&[(name, evaluation)])
+}
+
+/// Skills that find room beside the other figures; more of them (rooms) get a table of their own.
+const N_SKILL_COLUMNS: usize = 3;
+
+/// Models on one split, a row each; and what they tried.
+fn evaluations(rows: &[(&str, &Evaluation)]) -> String {
+    let Some((_, first)) = rows.first() else {
+        return String::new();
+    };
+    let split = format!("{} ({} tasks)", first.split, first.n_tasks);
+    let mut headings = vec![split, "win rate".to_owned(), "95 % interval".to_owned()];
+    headings.extend(["reward".to_owned(), "95 % interval".to_owned(), "actions".to_owned()]);
+    let skills_beside = first.skills.len() <= N_SKILL_COLUMNS;
+    if skills_beside {
+        headings.extend(first.skills.iter().map(|skill| format!("{} tried / won", skill.name)));
+    }
+    let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+    for (name, evaluation) in rows {
+        let mut row = vec![
+            (*name).to_owned(),
+            percent(evaluation.win_rate.mean),
+            interval(&evaluation.win_rate),
+            format!("{:.3}", evaluation.reward.mean),
+            format!("{:.3} to {:.3}", evaluation.reward.low, evaluation.reward.high),
+            format!("{:.1}", evaluation.mean_actions),
+        ];
+        if skills_beside {
+            row.extend(evaluation.skills.iter().map(tried_and_won));
+        }
+        table.row(row);
+    }
+    if skills_beside { table.render() } else { format!("{}\n{}", table.render(), skills(rows)) }
+}
+
+/// A row per skill that anyone tried.
+fn skills(rows: &[(&str, &Evaluation)]) -> String {
+    let of = |evaluation: &Evaluation, name: &str| {
+        evaluation.skills.iter().find(|skill| skill.name == name).cloned()
+    };
+    let headings = rows.iter().map(|(name, _)| format!("{name} tried / won"));
+    let headings: Vec<_> = std::iter::once("tasks with".to_owned()).chain(headings).collect();
+    let mut table = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+    for skill in rows.iter().take(1).flat_map(|(_, evaluation)| &evaluation.skills) {
+        let each: Vec<_> = rows.iter().map(|(_, one)| of(one, &skill.name)).collect();
+        if each.iter().flatten().any(|skill| skill.tried > 0.0) {
+            let cell = |skill: &Option<SkillUse>| {
+                skill.as_ref().map_or_else(|| "-".to_owned(), tried_and_won)
+            };
+            table.row(std::iter::once(skill.name.clone()).chain(each.iter().map(cell)));
+        }
+    }
     table.render()
 }
 
-fn evaluation_table(evaluation: &Evaluation) -> Table {
-    let split = format!("{} ({} tasks)", evaluation.split, evaluation.n_tasks);
-    let mut headings = vec![split, "win rate".to_owned(), "95 % interval".to_owned()];
-    headings.extend(["reward".to_owned(), "95 % interval".to_owned(), "actions".to_owned()]);
-    let skills = evaluation.skills.iter();
-    headings.extend(skills.map(|skill| format!("{} tried / won", skill.name)));
-    Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-fn evaluation_row(table: &mut Table, name: &str, evaluation: &Evaluation) {
-    let mut row = vec![
-        name.to_owned(),
-        percent(evaluation.win_rate.mean),
-        interval(&evaluation.win_rate),
-        format!("{:.3}", evaluation.reward.mean),
-        format!("{:.3} to {:.3}", evaluation.reward.low, evaluation.reward.high),
-        format!("{:.1}", evaluation.mean_actions),
-    ];
-    let skills = evaluation.skills.iter();
-    row.extend(skills.map(|skill| format!("{} / {}", percent(skill.tried), percent(skill.won))));
-    table.row(row);
+fn tried_and_won(skill: &SkillUse) -> String {
+    format!("{} / {}", percent(skill.tried), percent(skill.won))
 }
 
 /// A comparison: a line per method, and the differences to the reference.
