@@ -183,6 +183,9 @@ pub struct TrainConfig {
     pub max_gradient_norm: f64,
     /// Optimiser steps between checkpoints, besides those of every epoch; 0 for none.
     pub checkpoint_every_steps: u64,
+    /// Keeps the inputs of layers alone for the backward pass and computes the rest again: a third more
+    /// work for much less memory.
+    pub checkpoint_layers: bool,
     /// Rank of low-rank adapters (LoRA), which are then trained in place of the weights; 0 trains all
     /// weights.
     pub lora_rank: usize,
@@ -359,6 +362,7 @@ impl Default for TrainConfig {
             weight_decay: 0.01,
             max_gradient_norm: 1.0,
             checkpoint_every_steps: 200,
+            checkpoint_layers: false,
             lora_rank: 0,
             lora_alpha: 16.0,
             lora_targets: "all-linear".to_owned(),

@@ -86,6 +86,7 @@ pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
         adamw: eef_train::AdamWConfig { weight_decay: train.weight_decay, ..defaults.adamw },
         max_gradient_norm: train.max_gradient_norm,
         checkpoint_every_steps: train.checkpoint_every_steps,
+        checkpoint_layers: train.checkpoint_layers,
         n_workers: n_workers(config),
         order: defaults.order,
         lora: lora(train, config.seed)?,

@@ -35,9 +35,10 @@ pub(crate) struct Position {
     pub n_trained_tokens: u64,
     /// Mean losses of the epochs that ended.
     pub epoch_losses: Vec<f64>,
-    /// Sum of token losses in the running epoch, and over how many tokens.
+    /// Sum of losses in the running epoch, and of how many tokens or pairs.
     pub epoch_loss_sum: f64,
-    pub epoch_loss_tokens: u64,
+    #[serde(alias = "epoch_loss_tokens")]
+    pub epoch_loss_count: u64,
     /// Length of each of the three rows.
     pub n_parameters: usize,
 }

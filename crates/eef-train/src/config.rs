@@ -33,6 +33,11 @@ pub struct TrainConfig {
     /// Optimiser steps between checkpoints; one is written after every epoch besides. 0 writes
     /// those of the epochs alone.
     pub checkpoint_every_steps: u64,
+    /// Keeps only the inputs of layers for the backward pass and computes the rest again, layer by
+    /// layer: a third more work, and the memory of one layer in place of all.
+    // As below: trainings without it keep their fingerprints.
+    #[serde(skip_serializing_if = "is_default")]
+    pub checkpoint_layers: bool,
     /// Threads that work on micro-batches; 0 takes one per core. Does not change any result.
     pub n_workers: usize,
     /// Which examples come first.
@@ -74,6 +79,7 @@ impl Default for TrainConfig {
             adamw: AdamWConfig::default(),
             max_gradient_norm: 1.0,
             checkpoint_every_steps: 200,
+            checkpoint_layers: false,
             n_workers: 0,
             order: Order::Shuffled,
             lora: None,

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use crate::{TrainConfig, TrainError, TrainExample};
+use crate::trainer::Data;
+use crate::{TrainConfig, TrainError};
 
 /// Hash of everything that decides the final weights: configuration (but for the number of
-/// threads and how often it checkpoints), examples in order, and the initial model's files.
+/// threads and how often it checkpoints), examples or pairs in order, and the initial model's files.
 pub(crate) fn fingerprint(
     config: &TrainConfig,
     init: &Path,
-    examples: &[TrainExample],
+    data: Data<'_>,
 ) -> Result<String, TrainError> {
     let decisive = TrainConfig { n_workers: 0, checkpoint_every_steps: 0, ..config.clone() };
     let mut hasher = blake3::Hasher::new_derive_key("eef-train fingerprint v1");
@@ -25,7 +26,10 @@ pub(crate) fn fingerprint(
         source: Box::new(source),
     })?;
     hasher.update(model.as_bytes());
-    for example in examples {
+    if let Data::Pairs(_, preference) = data {
+        hasher.update(b"preference pairs").update(&preference.beta.to_le_bytes());
+    }
+    for example in data.examples() {
         hasher.update(&(example.n_tokens() as u64).to_le_bytes());
         for (token, trained) in example.token_ids().iter().zip(example.trained()) {
             hasher.update(&token.to_le_bytes());

@@ -15,21 +15,26 @@ use crate::weights::is_trainable;
 pub(crate) struct FlatGradients(pub Vec<f32>);
 
 impl FlatGradients {
-    /// Takes the gradients of a backward pass. Parameters without one get zeros.
-    pub fn from_backward<M: Module>(
+    /// None yet.
+    pub fn zeros(n_parameters: usize) -> Self {
+        Self(vec![0.0; n_parameters])
+    }
+
+    /// Adds the gradients of a backward pass; parameters without one stay as they are.
+    pub fn accumulate<M: Module>(
+        &mut self,
         gradients: Gradients,
         model: &M,
-        n_parameters: usize,
-    ) -> Result<Self, TrainError> {
-        let mut visitor = Flatten {
+    ) -> Result<(), TrainError> {
+        let mut visitor = Accumulate {
             gradients: GradientsParams::from_grads(gradients, model),
-            flat: Vec::with_capacity(n_parameters),
+            rest: &mut self.0,
             failure: None,
         };
         model.visit(&mut visitor);
         match visitor.failure {
             Some(reason) => Err(TrainError::Tensor { name: "gradient", reason }),
-            None => Ok(Self(visitor.flat)),
+            None => Ok(()),
         }
     }
 
@@ -60,25 +65,34 @@ pub(crate) fn clip_factor(norm: f64, limit: f64) -> f32 {
     if norm > limit { (limit / norm) as f32 } else { 1.0 }
 }
 
-struct Flatten {
+struct Accumulate<'a> {
     gradients: GradientsParams,
-    flat: Vec<f32>,
+    /// What is left of the row: every parameter takes its part from the front.
+    rest: &'a mut [f32],
     failure: Option<String>,
 }
 
-impl ModuleVisitor for Flatten {
+impl ModuleVisitor for Accumulate<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if !is_trainable(param) {
             return;
         }
         let n_elements = param.shape().num_elements();
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else {
-            self.flat.resize(self.flat.len() + n_elements, 0.0);
+        let rest = std::mem::take(&mut self.rest);
+        if rest.len() < n_elements {
+            self.failure = Some(format!("no room for the last {n_elements} values"));
             return;
-        };
+        }
+        let (sums, rest) = rest.split_at_mut(n_elements);
+        self.rest = rest;
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
         let data = gradient.into_data();
         match data.as_slice::<f32>() {
-            Ok(values) if values.len() == n_elements => self.flat.extend_from_slice(values),
+            Ok(values) if values.len() == n_elements => {
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum += value;
+                }
+            }
             Ok(values) => {
                 let found = values.len();
                 self.failure = Some(format!("expected {n_elements} values, found {found}"));

@@ -1,4 +1,5 @@
-//! Masked supervised fine-tuning of LLaMA-family models on Burn, exact and resumable.
+//! Masked supervised fine-tuning and preference training of LLaMA-family models on Burn, exact and
+//! resumable.
 //!
 //! Token ids and masks go in ([`TrainExample`]), a Hugging Face directory comes out. What a
 //! [`Trainer`] promises:
@@ -12,7 +13,8 @@
 //! - **No poisoned weights.** A step whose loss or gradients are not finite changes nothing; after
 //!   three in a row training stops.
 //!
-//! Pre-training is the same with every token trained ([`TrainExample::fully_trained`]).
+//! Pre-training is the same with every token trained ([`TrainExample::fully_trained`]); preference
+//! training is [`Trainer::run_preferences`].
 //!
 //! The decision behind it: the loop is our own. burn-train checkpoints per epoch and averages
 //! batches instead of tokens, and its file logger panics on a full disk; what it is good at,
@@ -52,10 +54,13 @@ mod metrics;
 mod observer;
 mod order;
 mod output;
+mod preference;
+mod reference;
 mod renderer;
 mod schedule;
 mod session;
 mod trainer;
+mod units;
 mod weights;
 mod workers;
 
@@ -63,8 +68,9 @@ pub use config::{AdamWConfig, Order, TrainConfig};
 pub use eef_core::TrainSummary;
 pub use error::TrainError;
 pub use example::TrainExample;
-pub use forward::loss_and_gradients;
+pub use forward::{log_likelihoods, loss_and_gradients};
 pub use observer::{StepReport, TrainObserver, TrainStart};
+pub use preference::{PreferenceConfig, PreferencePair, PreferenceReport};
 pub use renderer::RendererObserver;
 pub use schedule::Schedule;
 pub use trainer::{TrainPaths, Trainer};

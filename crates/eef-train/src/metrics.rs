@@ -83,6 +83,7 @@ mod tests {
             n_trained_tokens: 3,
             updated: true,
             tokens_per_second: 1e4,
+            preference: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::PreferenceReport;
+
 /// What is known before the first step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TrainStart {
@@ -26,7 +28,7 @@ pub struct StepReport {
     pub n_steps: u64,
     /// The epoch, counted from 1.
     pub epoch: usize,
-    /// Mean loss per trained token (nats), before the update.
+    /// Mean loss per trained token (nats), or per preference pair, before the update.
     pub loss: f64,
     /// Learning rate of the update.
     pub learning_rate: f64,
@@ -40,10 +42,17 @@ pub struct StepReport {
     pub updated: bool,
     /// Speed of this step, forward, backward and update.
     pub tokens_per_second: f64,
+    /// How the step's pairs stood before the update, in preference training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference: Option<PreferenceReport>,
 }
 
 /// Watches a training. Every method has a default that does nothing; `()` watches nothing.
 pub trait TrainObserver {
+    /// Called while preference training computes what the model at the start says of its pairs:
+    /// before anything else, and not where that is known from before.
+    fn scored(&mut self, _n_done: usize, _n_pairs: usize) {}
+
     /// Called once, before the first step.
     fn started(&mut self, _start: &TrainStart) {}
 
@@ -67,6 +76,11 @@ impl TrainObserver for () {}
 
 /// Both watch; either may stop.
 impl<A: TrainObserver, B: TrainObserver> TrainObserver for (A, B) {
+    fn scored(&mut self, n_done: usize, n_pairs: usize) {
+        self.0.scored(n_done, n_pairs);
+        self.1.scored(n_done, n_pairs);
+    }
+
     fn started(&mut self, start: &TrainStart) {
         self.0.started(start);
         self.1.started(start);

@@ -216,6 +216,7 @@ mod tests {
             n_trained_tokens,
             updated: step != 2,
             tokens_per_second: 1e4,
+            preference: None,
         }
     }
 

@@ -7,15 +7,15 @@ use eef_llama::Llama;
 
 use crate::adamw::{AdamW, Update};
 use crate::checkpoint::{Checkpoint, CheckpointDirectory, Position};
-use crate::forward::forward_backward;
+use crate::forward::Plan;
 use crate::gradients::{FlatGradients, clip_factor};
 use crate::metrics::MetricsFile;
 use crate::order::{epoch_order, micro_batches};
+use crate::preference::Tally;
+use crate::units::{Units, UnitsPart};
 use crate::weights::{flatten, unflatten};
 use crate::workers::Workers;
-use crate::{
-    Schedule, StepReport, TrainConfig, TrainError, TrainExample, TrainObserver, TrainStart,
-};
+use crate::{Schedule, StepReport, TrainConfig, TrainError, TrainObserver, TrainStart};
 
 /// Steps in a row without finite loss and gradients after which training gives up.
 const NOT_FINITE_LIMIT: u32 = 3;
@@ -24,7 +24,7 @@ const NOT_FINITE_LIMIT: u32 = 3;
 /// weights when the optimiser changes them.
 pub(crate) struct Session<'a> {
     config: &'a TrainConfig,
-    examples: &'a [TrainExample],
+    units: Units<'a>,
     workers: Workers,
     optimiser: AdamW,
     /// How far it is.
@@ -42,21 +42,21 @@ pub(crate) struct Session<'a> {
 impl<'a> Session<'a> {
     pub fn started(
         config: &'a TrainConfig,
-        examples: &'a [TrainExample],
+        units: Units<'a>,
         n_parameters: usize,
         fingerprint: String,
     ) -> Result<Self, TrainError> {
-        let n_steps = config.n_steps(examples.len());
+        let n_steps = config.n_steps(units.len());
         let seed = Seed::new(config.seed);
-        let order = epoch_order(examples.len(), config.order, seed, 0);
+        let order = epoch_order(units.len(), config.order, seed, 0);
         Ok(Self {
             config,
-            examples,
+            n_steps_per_epoch: units.len().div_ceil(config.batch_size) as u64,
+            units,
             workers: Workers::new(config.resolved_workers())?,
             optimiser: AdamW::new(n_parameters),
             position: Position { fingerprint, n_parameters, ..Position::default() },
             n_steps,
-            n_steps_per_epoch: examples.len().div_ceil(config.batch_size) as u64,
             n_warmup: Schedule::n_warmup(config.warmup_fraction, n_steps),
             order: (0, order),
             #[cfg(test)]
@@ -66,12 +66,12 @@ impl<'a> Session<'a> {
 
     pub fn restored(
         config: &'a TrainConfig,
-        examples: &'a [TrainExample],
+        units: Units<'a>,
         model: Llama,
         checkpoint: Checkpoint,
     ) -> Result<(Llama, Self), TrainError> {
         let Checkpoint { position, weights, moment_1, moment_2 } = checkpoint;
-        let mut session = Self::started(config, examples, 0, String::new())?;
+        let mut session = Self::started(config, units, 0, String::new())?;
         session.optimiser = AdamW { moment_1, moment_2, n_updates: position.n_updates };
         session.position = position;
         Ok((unflatten(model, &weights), session))
@@ -151,12 +151,14 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         let epoch = (self.position.step / self.n_steps_per_epoch) as usize;
         let batch = self.batch(epoch);
-        let n_trained: usize = batch.iter().map(|&i| self.examples[i].n_trained()).sum();
-        let n_tokens: usize = batch.iter().map(|&i| self.examples[i].n_tokens()).sum();
-        let (loss_sum, gradients) = self.gradients(&model, &batch, n_trained)?;
+        let n_trained: usize = batch.iter().map(|&unit| self.units.n_trained(unit)).sum();
+        let n_tokens: usize = batch.iter().map(|&unit| self.units.n_tokens(unit)).sum();
+        let n_averaged = self.units.n_averaged(&batch);
+        let UnitsPart { loss_sum, gradients, tally } =
+            self.gradients(&model, &batch, n_averaged)?;
         #[cfg(test)]
         let gradients = self.spoil(gradients);
-        let loss = loss_sum / n_trained as f64;
+        let loss = loss_sum / n_averaged as f64;
         let gradient_norm = gradients.norm();
         let factor = self.config.schedule.factor(self.position.step, self.n_steps, self.n_warmup);
         let learning_rate = self.config.learning_rate * factor;
@@ -170,10 +172,12 @@ impl<'a> Session<'a> {
             };
             model = self.optimiser.update(model, update)?;
         }
-        self.record(is_finite, loss_sum, n_tokens, n_trained);
+        self.record(is_finite, loss_sum, n_averaged);
+        self.position.n_tokens += n_tokens as u64;
+        self.position.n_trained_tokens += n_trained as u64;
         let step = self.position.step;
         if !is_finite {
-            tracing::warn!(step, loss, gradient_norm, examples = ?batch, "step not finite: skipped");
+            tracing::warn!(step, loss, gradient_norm, units = ?batch, "step not finite: skipped");
         }
         let report = StepReport {
             step,
@@ -186,61 +190,57 @@ impl<'a> Session<'a> {
             n_trained_tokens: n_trained as u64,
             updated: is_finite,
             tokens_per_second: n_tokens as f64 / begun.elapsed().as_secs_f64(),
+            preference: tally.as_ref().map(Tally::report),
         };
         Ok((model, report))
     }
 
-    /// The examples of the next step.
+    /// The units of the next step.
     fn batch(&mut self, epoch: usize) -> Vec<usize> {
         if self.order.0 != epoch {
             let seed = Seed::new(self.config.seed);
-            self.order = (epoch, epoch_order(self.examples.len(), self.config.order, seed, epoch));
+            self.order = (epoch, epoch_order(self.units.len(), self.config.order, seed, epoch));
         }
         let first = (self.position.step % self.n_steps_per_epoch) as usize * self.config.batch_size;
-        let last = (first + self.config.batch_size).min(self.examples.len());
+        let last = (first + self.config.batch_size).min(self.units.len());
         self.order.1[first..last].to_vec()
     }
 
-    /// Sum of token losses and gradients of their mean over the whole step.
+    /// Sum of losses and gradients of their mean over the whole step.
     fn gradients(
         &self,
         model: &Llama,
         batch: &[usize],
-        n_trained: usize,
-    ) -> Result<(f64, FlatGradients), TrainError> {
+        n_averaged: usize,
+    ) -> Result<UnitsPart, TrainError> {
         let limit = self.config.micro_batch_tokens;
-        let pieces = micro_batches(batch, |i| self.examples[i].n_tokens(), limit);
-        let scale = 1.0 / n_trained as f64;
-        let n_parameters = self.position.n_parameters;
-        let job = |index: usize| {
-            let examples: Vec<&TrainExample> =
-                pieces[index].iter().map(|&i| &self.examples[i]).collect();
-            forward_backward(model, &examples, scale, n_parameters)
+        let pieces = micro_batches(batch, |unit| self.units.n_tokens(unit), limit);
+        let scale = 1.0 / n_averaged as f64;
+        let plan = Plan::new(model, self.config.checkpoint_layers);
+        let job = |index: usize| self.units.forward_backward(model, &pieces[index], scale, plan);
+        let join = |sum: Option<UnitsPart>, part: UnitsPart| {
+            let Some(mut sum) = sum else { return Some(part) };
+            sum.loss_sum += part.loss_sum;
+            sum.gradients.add(&part.gradients);
+            sum.tally = sum.tally.zip(part.tally).map(|(sum, part)| sum.and(part));
+            Some(sum)
         };
-        let (loss_sum, gradients) =
-            self.workers.fold(pieces.len(), &job, (0.0, None), &|(loss_sum, sum), part| {
-                let gradients = match sum {
-                    None => part.gradients,
-                    Some(mut sum) => {
-                        FlatGradients::add(&mut sum, &part.gradients);
-                        sum
-                    }
-                };
-                (loss_sum + part.loss_sum, Some(gradients))
-            })?;
-        Ok((loss_sum, gradients.unwrap_or_else(|| FlatGradients(vec![0.0; n_parameters]))))
+        let sum = self.workers.fold(pieces.len(), &job, None, &join)?;
+        Ok(sum.unwrap_or_else(|| UnitsPart {
+            loss_sum: 0.0,
+            gradients: FlatGradients::zeros(plan.n_parameters),
+            tally: None,
+        }))
     }
 
-    fn record(&mut self, is_finite: bool, loss_sum: f64, n_tokens: usize, n_trained: usize) {
+    fn record(&mut self, is_finite: bool, loss_sum: f64, n_averaged: usize) {
         let position = &mut self.position;
         position.step += 1;
         position.n_updates = self.optimiser.n_updates;
-        position.n_tokens += n_tokens as u64;
-        position.n_trained_tokens += n_trained as u64;
         if is_finite {
             position.n_not_finite = 0;
             position.epoch_loss_sum += loss_sum;
-            position.epoch_loss_tokens += n_trained as u64;
+            position.epoch_loss_count += n_averaged as u64;
         } else {
             position.n_not_finite += 1;
         }
@@ -251,13 +251,13 @@ impl<'a> Session<'a> {
     /// is. None where it is the first.
     fn end_epoch(&mut self) -> Option<f64> {
         let position = &mut self.position;
-        let loss = match position.epoch_loss_tokens {
+        let loss = match position.epoch_loss_count {
             0 => *position.epoch_losses.last()?,
             n => position.epoch_loss_sum / n as f64,
         };
         position.epoch_losses.push(loss);
         position.epoch_loss_sum = 0.0;
-        position.epoch_loss_tokens = 0;
+        position.epoch_loss_count = 0;
         Some(loss)
     }
 
@@ -276,6 +276,7 @@ mod tests {
     use eef_llama::{LlamaConfig, device};
 
     use super::*;
+    use crate::TrainExample;
     use crate::gradients::n_parameters;
 
     impl Session<'_> {
@@ -304,8 +305,13 @@ mod tests {
         let examples = [TrainExample::fully_trained(vec![1, 2, 3, 4]).unwrap()];
         let config = TrainConfig { n_epochs: 3, n_workers: 1, ..TrainConfig::default() };
         let model = model();
-        let mut session =
-            Session::started(&config, &examples, n_parameters(&model), String::new()).unwrap();
+        let mut session = Session::started(
+            &config,
+            Units::Examples(&examples),
+            n_parameters(&model),
+            String::new(),
+        )
+        .unwrap();
         session.spoiled_step = Some(spoiled_step);
         let scratch = tempfile::tempdir().unwrap();
         let checkpoints = CheckpointDirectory::open(scratch.path().join("checkpoints")).unwrap();
@@ -331,7 +337,8 @@ mod tests {
         let config = TrainConfig { n_epochs: 40, n_workers: 1, ..TrainConfig::default() };
         let n_parameters = n_parameters(&model);
         let mut session =
-            Session::started(&config, &examples, n_parameters, String::new()).unwrap();
+            Session::started(&config, Units::Examples(&examples), n_parameters, String::new())
+                .unwrap();
         for step in 0..40 {
             let before = (flatten(&model).unwrap(), session.optimiser.clone());
             session.spoiled_step = step_is_spoiled(step).then_some(step);

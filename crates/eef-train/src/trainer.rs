@@ -11,8 +11,12 @@ use crate::fingerprint::fingerprint;
 use crate::gradients::n_parameters;
 use crate::metrics::MetricsFile;
 use crate::output::{read_finished, write_output};
+use crate::reference::{self, reference};
 use crate::session::Session;
-use crate::{TrainConfig, TrainError, TrainExample, TrainObserver};
+use crate::units::Units;
+use crate::{
+    PreferenceConfig, PreferencePair, TrainConfig, TrainError, TrainExample, TrainObserver,
+};
 
 /// Where a training reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,23 @@ pub struct TrainPaths<'a> {
 pub struct Trainer {
     config: TrainConfig,
     device: Device,
+}
+
+/// What a training is given.
+#[derive(Clone, Copy)]
+pub(crate) enum Data<'a> {
+    Examples(&'a [TrainExample]),
+    Pairs(&'a [PreferencePair], PreferenceConfig),
+}
+
+impl<'a> Data<'a> {
+    /// All sequences in order; chosen and rejected in turn.
+    pub fn examples(self) -> Box<dyn Iterator<Item = &'a TrainExample> + 'a> {
+        match self {
+            Self::Examples(examples) => Box::new(examples.iter()),
+            Self::Pairs(pairs, _) => Box::new(pairs.iter().flat_map(PreferencePair::examples)),
+        }
+    }
 }
 
 impl Trainer {
@@ -64,13 +85,65 @@ impl Trainer {
         examples: &[TrainExample],
         observer: &mut dyn TrainObserver,
     ) -> Result<TrainSummary, TrainError> {
-        if examples.is_empty() {
+        self.train(paths, Data::Examples(examples), observer)
+    }
+
+    /// Trains the model in `paths.init` to prefer the chosen sequences of pairs over the rejected
+    /// ones (see [`PreferenceConfig`]), with the same promises as [`Trainer::run`].
+    ///
+    /// A batch counts pairs, and the losses are means over pairs. What the model at the start says
+    /// of each pair is computed once and kept in `paths.scratch` until the training has ended.
+    ///
+    /// ```
+    /// use eef_llama::{Llama, LlamaConfig, device};
+    /// use eef_train::{PreferenceConfig, PreferencePair, TrainConfig, TrainExample, TrainPaths};
+    /// use eef_train::Trainer;
+    ///
+    /// let scratch = tempfile::tempdir()?;
+    /// let init = scratch.path().join("init");
+    /// Llama::init(&LlamaConfig::tiny(32), 1, &device("cpu")?)?.save(&init)?;
+    /// let answer = |token| TrainExample::new(vec![1, 5, token], vec![false, false, true]);
+    /// let pairs = [PreferencePair { chosen: answer(9)?, rejected: answer(8)? }];
+    /// let paths = TrainPaths {
+    ///     init: &init,
+    ///     output: &scratch.path().join("tuned"),
+    ///     scratch: &scratch.path().join("training"),
+    /// };
+    /// let config = TrainConfig { n_epochs: 20, ..TrainConfig::default() };
+    /// let trainer = Trainer::new(config, device("cpu")?)?;
+    /// let summary = trainer.run_preferences(&paths, &pairs, PreferenceConfig::default(), &mut ())?;
+    /// assert!((summary.epoch_losses[0] - 2_f64.ln()).abs() < 1e-6);
+    /// assert!(summary.epoch_losses[19] < summary.epoch_losses[0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Trainer::run`], and [`TrainError::Config`] where β cannot be.
+    pub fn run_preferences(
+        &self,
+        paths: &TrainPaths<'_>,
+        pairs: &[PreferencePair],
+        preference: PreferenceConfig,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<TrainSummary, TrainError> {
+        preference.validate()?;
+        self.train(paths, Data::Pairs(pairs, preference), observer)
+    }
+
+    fn train(
+        &self,
+        paths: &TrainPaths<'_>,
+        data: Data<'_>,
+        observer: &mut dyn TrainObserver,
+    ) -> Result<TrainSummary, TrainError> {
+        if data.examples().next().is_none() {
             return Err(TrainError::NoExamples);
         }
-        let fingerprint = fingerprint(&self.config, paths.init, examples)?;
+        let fingerprint = fingerprint(&self.config, paths.init, data)?;
         let checkpoints = paths.scratch.join("checkpoints");
         if let Some(summary) = read_finished(paths.output, &fingerprint)? {
             CheckpointDirectory::clear_remains(checkpoints, &fingerprint)?;
+            remove_reference(paths)?;
             return Ok(summary);
         }
         let model = Llama::load(paths.init, &self.device).map_err(|error| TrainError::Model {
@@ -78,7 +151,7 @@ impl Trainer {
             path: paths.init.to_path_buf(),
             source: Box::new(error),
         })?;
-        check(&model, examples)?;
+        check(&model, data)?;
         let model = match &self.config.lora {
             None => model,
             Some(lora) => model
@@ -87,10 +160,19 @@ impl Trainer {
         };
 
         let checkpoints = CheckpointDirectory::open(checkpoints)?;
+        let units = match data {
+            Data::Examples(examples) => Units::Examples(examples),
+            Data::Pairs(pairs, PreferenceConfig { beta }) => {
+                let path = paths.scratch.join(reference::FILE);
+                let (config, print) = (&self.config, fingerprint.as_str());
+                let reference = reference(&model, pairs, config, print, &path, observer)?;
+                Units::Pairs { pairs, reference, beta }
+            }
+        };
         let n_parameters = n_parameters(&model);
         let (model, mut session) = match checkpoints.load_newest(&fingerprint, n_parameters)? {
-            Some(checkpoint) => Session::restored(&self.config, examples, model, checkpoint)?,
-            None => (model, Session::started(&self.config, examples, n_parameters, fingerprint)?),
+            Some(checkpoint) => Session::restored(&self.config, units, model, checkpoint)?,
+            None => (model, Session::started(&self.config, units, n_parameters, fingerprint)?),
         };
         let step = session.position.step;
         tracing::info!(step, n_steps = session.n_steps, n_parameters, "training");
@@ -103,15 +185,26 @@ impl Trainer {
         let summary = session.summary();
         write_output(&model, paths.init, paths.output, &session.position.fingerprint, &summary)?;
         checkpoints.clear()?;
+        remove_reference(paths)?;
         Ok(summary)
     }
 }
 
+fn remove_reference(paths: &TrainPaths<'_>) -> Result<(), TrainError> {
+    let path = paths.scratch.join(reference::FILE);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(TrainError::io("remove", &path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Examples that the model cannot take, found before any time is spent.
-fn check(model: &Llama, examples: &[TrainExample]) -> Result<(), TrainError> {
+fn check(model: &Llama, data: Data<'_>) -> Result<(), TrainError> {
     let vocabulary = model.config().vocab_size;
     let limit = model.config().max_position_embeddings;
-    for (example, tokens) in examples.iter().map(TrainExample::token_ids).enumerate() {
+    for (example, tokens) in data.examples().map(TrainExample::token_ids).enumerate() {
         if let Some(position) = tokens.iter().position(|&token| token as usize >= vocabulary) {
             let token = tokens[position];
             return Err(TrainError::UnknownToken { example, position, token, vocabulary });

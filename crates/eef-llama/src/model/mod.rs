@@ -61,18 +61,60 @@ impl Llama {
     ///
     /// Where a token is beyond the vocabulary, or a sequence longer than the model can place.
     pub fn forward_hidden(&self, batch: &Packed) -> Result<Tensor<2>, LlamaError> {
-        let Shape { config, rotary } = &*self.shape;
+        let mut x = self.embed_packed(batch)?;
+        for layer in 0..self.n_layers() {
+            x = self.forward_layer(layer, x, batch);
+        }
+        Ok(self.normalise(x))
+    }
+
+    /// Transformer layers; [`Llama::forward_layer`] runs one of them.
+    pub fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// What the first layer reads: the first step of [`Llama::forward_hidden`], for whoever runs the
+    /// layers one by one to keep less in memory.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[n_tokens, hidden_size]`
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Llama::forward_hidden`].
+    pub fn embed_packed(&self, batch: &Packed) -> Result<Tensor<2>, LlamaError> {
         self.shape.check(batch.tokens())?;
+        let limit = self.config().max_position_embeddings;
         let longest = batch.lengths().iter().copied().max().unwrap_or(0);
-        if longest > config.max_position_embeddings {
-            let expected = format!("at most {} tokens", config.max_position_embeddings);
+        if longest > limit {
+            let expected = format!("at most {limit} tokens");
             return Err(LlamaError::Batch { what: "longest length", found: longest, expected });
         }
-        let mut x = self.without_padding_gradient(self.embed(batch.tokens()), batch.tokens());
-        for layer in &self.layers {
-            x = layer.forward(x, config, rotary, batch.lengths());
-        }
-        Ok(rms_norm(x, self.norm.val(), config.rms_norm_eps))
+        Ok(self.without_padding_gradient(self.embed(batch.tokens()), batch.tokens()))
+    }
+
+    /// Runs one layer over what the one before gave.
+    ///
+    /// # Shapes
+    ///
+    /// - `x` and output: `[n_tokens, hidden_size]`, rows as in the batch
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such layer.
+    pub fn forward_layer(&self, layer: usize, x: Tensor<2>, batch: &Packed) -> Tensor<2> {
+        let Shape { config, rotary } = &*self.shape;
+        self.layers[layer].forward(x, config, rotary, batch.lengths())
+    }
+
+    /// The last normalisation: what is between the last layer and the output layer.
+    ///
+    /// # Shapes
+    ///
+    /// - `x` and output: `[n, hidden_size]`
+    pub fn normalise(&self, x: Tensor<2>) -> Tensor<2> {
+        rms_norm(x, self.norm.val(), self.config().rms_norm_eps)
     }
 
     /// The output layer.
