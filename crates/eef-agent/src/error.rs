@@ -20,6 +20,26 @@ pub enum AgentError {
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A file of conversations holds none.
+    #[error("{} holds no conversation: expected one JSON object a line", path.display())]
+    NoSamples {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file holds conversations to imitate and pairs to prefer one of.
+    #[error(
+        "{} holds {n_chats} conversations and {n_pairs} pairs of chosen and rejected ones: train on \
+         one kind after the other, each from a file of its own",
+        path.display()
+    )]
+    MixedSamples {
+        /// The file.
+        path: PathBuf,
+        /// Conversations to imitate.
+        n_chats: usize,
+        /// Pairs.
+        n_pairs: usize,
+    },
     /// A model and a tokenizer that do not belong together.
     #[error(
         "{}: the tokenizer has {tokenizer} ids, the model {model} (vocab_size in config.json): \

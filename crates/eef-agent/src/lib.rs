@@ -40,6 +40,7 @@
 
 mod complete;
 mod error;
+mod fine_tune;
 mod learner;
 mod model;
 mod options;
@@ -51,6 +52,7 @@ mod watch;
 
 pub use complete::{CompletionRequest, Prompt, TextCompletion, TextGenerator};
 pub use error::AgentError;
+pub use fine_tune::{FineTuneData, FineTuneRequest, fine_tune};
 pub use learner::LlamaLearner;
 pub use model::{LoadOptions, TOKENIZER_FILE, create_model, open_encoder};
 pub use options::{GenerationOptions, LearnerOptions};

@@ -16,6 +16,20 @@ impl<'a> Watch<'a> {
 }
 
 impl TrainObserver for Watch<'_> {
+    fn scored(&mut self, n_done: usize, n_pairs: usize) {
+        let (done, total) = (n_done as u64, n_pairs as u64);
+        if done == 0 {
+            let phase = "score the pairs with the model at the start".to_owned();
+            self.control.report(Event::Started { phase, unit: "pairs", total });
+        } else {
+            self.control.report(Event::Advanced { done, note: String::new() });
+        }
+        if done == total {
+            let summary = format!("{total} pairs");
+            self.control.report(Event::Finished { summary });
+        }
+    }
+
     fn started(&mut self, start: &TrainStart) {
         let phase = self.phase.to_owned();
         self.control.report(Event::Started { phase, unit: "steps", total: start.n_steps });
@@ -26,7 +40,11 @@ impl TrainObserver for Watch<'_> {
     }
 
     fn stepped(&mut self, report: &StepReport) {
-        let note = format!("loss {:.4}, {:.0} tokens/s", report.loss, report.tokens_per_second);
+        let right = report.preference.map_or(String::new(), |preference| {
+            format!(", {:.0} % told apart", 100.0 * preference.accuracy)
+        });
+        let speed = report.tokens_per_second;
+        let note = format!("loss {:.4}{right}, {speed:.0} tokens/s", report.loss);
         self.control.report(Event::Advanced { done: report.step, note });
     }
 

@@ -19,6 +19,16 @@ pub enum ChatError {
         #[source]
         source: std::io::Error,
     },
+    /// A line of a file of conversations is none.
+    #[error("{}, line {line}: {message}", path.display())]
+    Sample {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, counted from 1.
+        line: usize,
+        /// What is wrong, and what was expected.
+        message: String,
+    },
     /// A `tokenizer.json` does not parse.
     #[error("{from} is no tokenizer.json: {message}")]
     InvalidTokenizer {

@@ -34,6 +34,7 @@
 mod action;
 mod bpe;
 mod conversation;
+mod dataset;
 mod derive;
 mod error;
 mod example;
@@ -48,6 +49,7 @@ mod tokenizer;
 pub use action::{ActionError, ActionFormat};
 pub use bpe::{BpeTraining, PRE_TOKENIZER_REGEX, train_bpe};
 pub use conversation::{Conversation, Encoder};
+pub use dataset::{Chat, Sample};
 pub use error::ChatError;
 pub use example::{Example, LossMask, messages_of};
 pub use jinja::{ChatMessage, JinjaTemplate};

@@ -67,6 +67,10 @@ pub enum Verb {
     Bench(crate::verbs::bench::Arguments),
     /// Asks a scripted teacher to try the tasks of a split and writes its trajectories as JSONL
     Collect(crate::verbs::collect::Arguments),
+    /// Fine-tunes a model on a file of conversations, or on preferences between them
+    ///
+    /// Continues an interrupted training of the same data and settings.
+    Train(crate::verbs::train::Arguments),
     /// Makes the small base model from browsing text
     Pretrain(crate::verbs::pretrain::Arguments),
     /// Reads expert trajectories of other programs, replays them and writes JSONL

@@ -27,7 +27,7 @@ pub fn is_interruption(error: &anyhow::Error) -> bool {
 /// What an interruption means for a verb: only these keep what is done.
 pub fn interrupted(verb: &Verb) -> &'static str {
     match verb {
-        Verb::Iterate(_) | Verb::Compare(_) | Verb::Pretrain(_) => {
+        Verb::Iterate(_) | Verb::Compare(_) | Verb::Train(_) | Verb::Pretrain(_) => {
             "interrupted; the same command continues"
         }
         _ => "interrupted; the same command starts over",
@@ -74,7 +74,7 @@ mod tests {
             let line = std::iter::once("eef-cli").chain(line.split_whitespace());
             interrupted(&Arguments::try_parse_from(line).unwrap().verb)
         };
-        for verb in ["iterate", "compare", "pretrain"] {
+        for verb in ["iterate", "compare", "pretrain", "train --model m --data d --out o"] {
             assert!(said(verb).ends_with("continues"), "{verb}");
         }
         for verb in ["evaluate", "collect --out x", "import x --expert y --out z"] {

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Generate(arguments) => verbs::generate::run(&context, arguments),
         Verb::Bench(arguments) => verbs::bench::run(&context, arguments),
         Verb::Collect(arguments) => verbs::collect::run(&context, arguments),
+        Verb::Train(arguments) => verbs::train::run(&context, arguments),
         Verb::Pretrain(arguments) => verbs::pretrain::run(&context, arguments),
         Verb::Import(arguments) => verbs::import::run(&context, arguments),
         Verb::Export(arguments) => verbs::export::run(&context, arguments),

@@ -1,4 +1,4 @@
-//! The allocator.
+//! The allocator, and how much memory there is.
 //!
 //! Training frees and takes the same large buffers in every step. An allocator that gives them
 //! back to the kernel in between pays for the page faults again and again: keeping them makes
@@ -8,6 +8,14 @@ use mimalloc::MiMalloc;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// Bytes that programs may still take on this machine; none where that cannot be told.
+pub fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}
 
 /// Keeps freed memory for the next step in place of returning it to the kernel.
 pub fn keep_freed() {

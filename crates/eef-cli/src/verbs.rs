@@ -11,4 +11,5 @@ pub mod inspect;
 pub mod iterate;
 pub mod pretrain;
 pub mod repair;
+pub mod train;
 pub mod verify;

@@ -8,7 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use eef_llama::{Llama, Packed, cross_entropy};
+use eef_llama::{Llama, LlamaConfig, Packed, cross_entropy};
 
 use crate::gradients::{FlatGradients, n_parameters};
 use crate::weights::unflatten;
@@ -57,9 +57,14 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub fn new(model: &Llama, checkpoint_layers: bool) -> Self {
-        let n_rows_at_once = (LOGITS_AT_ONCE / model.config().vocab_size.max(1)).max(1);
+        let n_rows_at_once = rows_at_once(model.config());
         Self { n_parameters: n_parameters(model), checkpoint_layers, n_rows_at_once }
     }
+}
+
+/// Rows of the output layer's result that exist at once.
+pub(crate) fn rows_at_once(model: &LlamaConfig) -> usize {
+    (LOGITS_AT_ONCE / model.vocab_size.max(1)).max(1)
 }
 
 /// Sequences in one row, and which of its positions predict a trained token.
@@ -324,7 +329,7 @@ fn failed(error: eef_llama::LlamaError) -> TrainError {
 #[cfg(test)]
 mod tests {
     use eef_core::Seed;
-    use eef_llama::{LlamaConfig, LoraConfig, device};
+    use eef_llama::{LoraConfig, device};
 
     use super::*;
 

@@ -69,8 +69,10 @@ fn expected(name: &str) -> Expected {
     serde_json::from_slice(&text).unwrap()
 }
 
+type Change = fn(&mut TrainConfig);
+
 /// The same training here.
-fn train(expected: &Expected, change: &dyn Fn(&mut TrainConfig), output: &Path) -> Vec<StepReport> {
+fn train(expected: &Expected, change: Change, output: &Path) -> Vec<StepReport> {
     let settings = &expected.settings;
     let mut config = TrainConfig {
         n_epochs: settings.n_epochs,
@@ -149,10 +151,10 @@ fn largest_difference(one: &Path, other: &Path) -> (f32, usize) {
 #[test]
 fn twenty_steps_are_those_of_torch() {
     let root = tempfile::tempdir().unwrap();
-    let changes: [(&str, &dyn Fn(&mut TrainConfig)); 3] = [
-        ("whole steps", &|config| config.micro_batch_tokens = 10_000),
-        ("one by one", &|config| config.micro_batch_tokens = 1),
-        ("layer by layer", &|config| config.checkpoint_layers = true),
+    let changes: [(&str, Change); 3] = [
+        ("whole steps", |config| config.micro_batch_tokens = 10_000),
+        ("one by one", |config| config.micro_batch_tokens = 1),
+        ("layer by layer", |config| config.checkpoint_layers = true),
     ];
     for name in ["masked", "masked-window", "preferences", "preferences-window"] {
         let expected = expected(name);
@@ -179,7 +181,7 @@ fn init(expected: &Expected) -> PathBuf {
 fn a_changed_figure_is_reported() {
     let root = tempfile::tempdir().unwrap();
     let expected = expected("preferences");
-    let reports = train(&expected, &|_| {}, &root.path().join("output"));
+    let reports = train(&expected, |_| {}, &root.path().join("output"));
     assert!(differences(&expected.steps, &reports).is_empty());
     let changes: [fn(&mut Step); 6] = [
         |step| step.loss *= 1.001,

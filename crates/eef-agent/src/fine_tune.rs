@@ -1,0 +1,148 @@
+//! Fine-tuning on a file of conversations.
+
+use std::path::Path;
+
+use eef_chat::{Chat, Encoder, Sample};
+use eef_core::{Control, Event, TrainSummary};
+use eef_llama::device;
+use eef_train::{
+    MemoryEstimate, PreferenceConfig, PreferencePair, TrainConfig, TrainExample, TrainPaths,
+    Trainer,
+};
+
+use crate::watch::{Watch, sentence};
+use crate::{AgentError, model};
+
+/// What to fine-tune on, in tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FineTuneData {
+    /// Conversations to imitate.
+    Examples(Vec<TrainExample>),
+    /// Pairs of which one is to be preferred.
+    Pairs(Vec<PreferencePair>),
+}
+
+/// How to fine-tune, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct FineTuneRequest<'a> {
+    /// The model to start from: a Hugging Face directory.
+    pub init: &'a Path,
+    /// Directory to write the tuned model to; complete as soon as it exists.
+    pub output: &'a Path,
+    /// Directory for `metrics.jsonl` and for the state that lets an interrupted run continue.
+    pub scratch: &'a Path,
+    /// How to train.
+    pub train: &'a TrainConfig,
+    /// Where pairs are given.
+    pub preference: PreferenceConfig,
+    /// Where to train, such as `cpu`.
+    pub device: &'a str,
+}
+
+impl FineTuneData {
+    /// Reads a file of [`Sample`]s with the tokenizer and template of a model.
+    ///
+    /// # Errors
+    /// [`AgentError::Chat`] naming the line that is wrong, [`AgentError::MixedSamples`] where lines
+    /// are of both kinds, [`AgentError::DocumentTooLong`] and [`AgentError::NoSamples`].
+    pub fn read(path: &Path, directory: &Path) -> Result<Self, AgentError> {
+        let encoder = model::open_encoder(directory)?;
+        let config = model::open_config(directory)?;
+        model::check_vocabulary(directory, &encoder, &config)?;
+        let limit = config.max_position_embeddings;
+        let (mut examples, mut pairs) = (Vec::new(), Vec::new());
+        for (index, sample) in Sample::read_all(path)?.iter().enumerate() {
+            let example = |chat| example(chat, &encoder, index, limit);
+            match sample {
+                Sample::Chat(chat) => examples.push(example(chat)?),
+                Sample::Preference { chosen, rejected } => {
+                    let (chosen, rejected) = (example(chosen)?, example(rejected)?);
+                    pairs.push(PreferencePair { chosen, rejected });
+                }
+            }
+        }
+        match (examples.is_empty(), pairs.is_empty()) {
+            (true, true) => Err(AgentError::NoSamples { path: path.to_owned() }),
+            (false, false) => Err(AgentError::MixedSamples {
+                path: path.to_owned(),
+                n_chats: examples.len(),
+                n_pairs: pairs.len(),
+            }),
+            (false, true) => Ok(Self::Examples(examples)),
+            (true, false) => Ok(Self::Pairs(pairs)),
+        }
+    }
+
+    /// Examples, or pairs.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Examples(examples) => examples.len(),
+            Self::Pairs(pairs) => pairs.len(),
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every sequence; chosen and rejected in turn.
+    pub fn sequences(&self) -> Vec<&TrainExample> {
+        match self {
+            Self::Examples(examples) => examples.iter().collect(),
+            Self::Pairs(pairs) => {
+                pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected]).collect()
+            }
+        }
+    }
+
+    /// What training on it would need in memory; reads of the model only its `config.json`.
+    ///
+    /// # Errors
+    /// [`AgentError::Llama`] where that cannot be read.
+    pub fn memory(
+        &self,
+        directory: &Path,
+        train: &TrainConfig,
+    ) -> Result<MemoryEstimate, AgentError> {
+        let config = model::open_config(directory)?;
+        Ok(MemoryEstimate::new(&config, train, &self.sequences()))
+    }
+}
+
+fn example(
+    chat: &Chat,
+    encoder: &Encoder,
+    index: usize,
+    limit: usize,
+) -> Result<TrainExample, AgentError> {
+    let example = chat.example(encoder)?;
+    let n_tokens = example.token_ids.len();
+    if n_tokens > limit {
+        return Err(AgentError::DocumentTooLong { index, n_tokens, limit });
+    }
+    Ok(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?)
+}
+
+/// Fine-tunes. Repeating an interrupted call continues it.
+///
+/// # Errors
+/// [`AgentError::Train`] with `Interrupted` where the control asked to stop; otherwise what failed.
+pub fn fine_tune(
+    request: &FineTuneRequest<'_>,
+    data: &FineTuneData,
+    control: &Control<'_>,
+) -> Result<TrainSummary, AgentError> {
+    let FineTuneRequest { init, output, scratch, train, preference, device: name } = *request;
+    let paths = TrainPaths { init, output, scratch };
+    let trainer = Trainer::new(train.clone(), device(name)?)?;
+    let mut watch = Watch::new("train", control);
+    let summary = match data {
+        FineTuneData::Examples(examples) => trainer.run(&paths, examples, &mut watch)?,
+        FineTuneData::Pairs(pairs) => {
+            trainer.run_preferences(&paths, pairs, preference, &mut watch)?
+        }
+    };
+    control.report(Event::Finished { summary: sentence(&summary) });
+    Ok(summary)
+}
