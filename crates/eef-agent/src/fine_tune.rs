@@ -35,8 +35,8 @@ pub struct FineTuneRequest<'a> {
     pub train: &'a TrainConfig,
     /// Where pairs are given.
     pub preference: PreferenceConfig,
-    /// Where to train, such as `cpu`.
-    pub device: &'a str,
+    /// Where to train, such as `cpu`, or several devices with commas between them.
+    pub devices: &'a str,
 }
 
 impl FineTuneData {
@@ -133,9 +133,10 @@ pub fn fine_tune(
     data: &FineTuneData,
     control: &Control<'_>,
 ) -> Result<TrainSummary, AgentError> {
-    let FineTuneRequest { init, output, scratch, train, preference, device: name } = *request;
+    let FineTuneRequest { init, output, scratch, train, preference, devices } = *request;
     let paths = TrainPaths { init, output, scratch };
-    let trainer = Trainer::new(train.clone(), device(name)?)?;
+    let devices = devices.split(',').map(device).collect::<Result<Vec<_>, _>>()?;
+    let trainer = Trainer::on_devices(train.clone(), devices)?;
     let mut watch = Watch::new("train", control);
     let summary = match data {
         FineTuneData::Examples(examples) => trainer.run(&paths, examples, &mut watch)?,

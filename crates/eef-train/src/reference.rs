@@ -73,7 +73,7 @@ fn score(
 ) -> Result<Vec<[f64; 2]>, TrainError> {
     let all: Vec<usize> = (0..pairs.len()).collect();
     let pieces = micro_batches(&all, |i| n_tokens(&pairs[i]), limit);
-    let job = |piece: usize| {
+    let job = |_, piece: usize| {
         let examples: Vec<_> = pieces[piece].iter().flat_map(|&i| pairs[i].examples()).collect();
         log_likelihoods(model, &examples)
     };

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use burn::module::Module;
+use burn::tensor::Device;
 use eef_core::{Seed, TrainSummary};
 use eef_llama::Llama;
 
@@ -25,6 +27,8 @@ const NOT_FINITE_LIMIT: u32 = 3;
 pub(crate) struct Session<'a> {
     config: &'a TrainConfig,
     units: Units<'a>,
+    /// Besides the model's own.
+    other_devices: &'a [Device],
     workers: Workers,
     optimiser: AdamW,
     /// How far it is.
@@ -43,6 +47,7 @@ impl<'a> Session<'a> {
     pub fn started(
         config: &'a TrainConfig,
         units: Units<'a>,
+        other_devices: &'a [Device],
         n_parameters: usize,
         fingerprint: String,
     ) -> Result<Self, TrainError> {
@@ -53,7 +58,8 @@ impl<'a> Session<'a> {
             config,
             n_steps_per_epoch: units.len().div_ceil(config.batch_size) as u64,
             units,
-            workers: Workers::new(config.resolved_workers())?,
+            other_devices,
+            workers: Workers::new(config.resolved_workers().max(1 + other_devices.len()))?,
             optimiser: AdamW::new(n_parameters),
             position: Position { fingerprint, n_parameters, ..Position::default() },
             n_steps,
@@ -67,11 +73,12 @@ impl<'a> Session<'a> {
     pub fn restored(
         config: &'a TrainConfig,
         units: Units<'a>,
+        other_devices: &'a [Device],
         model: Llama,
         checkpoint: Checkpoint,
     ) -> Result<(Llama, Self), TrainError> {
         let Checkpoint { position, weights, moment_1, moment_2 } = checkpoint;
-        let mut session = Self::started(config, units, 0, String::new())?;
+        let mut session = Self::started(config, units, other_devices, 0, String::new())?;
         session.optimiser = AdamW { moment_1, moment_2, n_updates: position.n_updates };
         session.position = position;
         Ok((unflatten(model, &weights), session))
@@ -217,7 +224,14 @@ impl<'a> Session<'a> {
         let pieces = micro_batches(batch, |unit| self.units.n_tokens(unit), limit);
         let scale = 1.0 / n_averaged as f64;
         let plan = Plan::new(model, self.config.checkpoint_layers);
-        let job = |index: usize| self.units.forward_backward(model, &pieces[index], scale, plan);
+        // Weights have changed since the last step, and nobody may hold them when they change again.
+        let copies: Vec<Llama> =
+            self.other_devices.iter().map(|device| model.clone().to_device(device)).collect();
+        let job = |worker: usize, index: usize| {
+            let place = worker % (1 + copies.len());
+            let model = place.checked_sub(1).map_or(model, |copy| &copies[copy]);
+            self.units.forward_backward(model, &pieces[index], scale, plan)
+        };
         let join = |sum: Option<UnitsPart>, part: UnitsPart| {
             let Some(mut sum) = sum else { return Some(part) };
             sum.loss_sum += part.loss_sum;
@@ -308,6 +322,7 @@ mod tests {
         let mut session = Session::started(
             &config,
             Units::Examples(&examples),
+            &[],
             n_parameters(&model),
             String::new(),
         )
@@ -337,7 +352,7 @@ mod tests {
         let config = TrainConfig { n_epochs: 40, n_workers: 1, ..TrainConfig::default() };
         let n_parameters = n_parameters(&model);
         let mut session =
-            Session::started(&config, Units::Examples(&examples), n_parameters, String::new())
+            Session::started(&config, Units::Examples(&examples), &[], n_parameters, String::new())
                 .unwrap();
         for step in 0..40 {
             let before = (flatten(&model).unwrap(), session.optimiser.clone());

@@ -33,7 +33,9 @@ pub struct TrainPaths<'a> {
 #[derive(Clone, Debug)]
 pub struct Trainer {
     config: TrainConfig,
+    /// Where the model lives, and where copies of it help.
     device: Device,
+    other_devices: Vec<Device>,
 }
 
 /// What a training is given.
@@ -59,8 +61,22 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Config`] naming the first field that cannot be.
     pub fn new(config: TrainConfig, device: Device) -> Result<Self, TrainError> {
+        Self::on_devices(config, vec![device])
+    }
+
+    /// A trainer on several devices: each thread works on one of them, micro-batch after micro-batch,
+    /// and their gradients are summed in the order of the micro-batches, so that devices of one kind
+    /// change no result. Weights and optimiser live on the first; the others get copies of the weights
+    /// before every step.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] naming the first field that cannot be, or where there is no device.
+    pub fn on_devices(config: TrainConfig, devices: Vec<Device>) -> Result<Self, TrainError> {
         config.validate()?;
-        Ok(Self { config, device })
+        let mut devices = devices.into_iter();
+        let none = TrainError::Config { field: "devices", expected: "at least one" };
+        let device = devices.next().ok_or(none)?;
+        Ok(Self { config, device, other_devices: devices.collect() })
     }
 
     /// Trains the model in `paths.init` and writes the result to `paths.output`.
@@ -170,9 +186,12 @@ impl Trainer {
             }
         };
         let n_parameters = n_parameters(&model);
+        let others = &self.other_devices;
         let (model, mut session) = match checkpoints.load_newest(&fingerprint, n_parameters)? {
-            Some(checkpoint) => Session::restored(&self.config, units, model, checkpoint)?,
-            None => (model, Session::started(&self.config, units, n_parameters, fingerprint)?),
+            Some(checkpoint) => Session::restored(&self.config, units, others, model, checkpoint)?,
+            None => {
+                (model, Session::started(&self.config, units, others, n_parameters, fingerprint)?)
+            }
         };
         let step = session.position.step;
         tracing::info!(step, n_steps = session.n_steps, n_parameters, "training");

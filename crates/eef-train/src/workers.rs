@@ -34,34 +34,36 @@ impl Workers {
         Ok(Self { pools: pools.map_err(|error| failed(error.to_string()))? })
     }
 
-    /// Does jobs `0..n_jobs` and joins their results in order.
+    /// Does jobs `0..n_jobs` and joins their results in order. A job is told which thread does it,
+    /// and which one it is.
     ///
     /// # Errors
     /// That of the first job, in order, that failed.
     pub fn fold<T: Send, A: Send>(
         &self,
         n_jobs: usize,
-        job: &(dyn Fn(usize) -> Result<T, TrainError> + Sync),
+        job: &(dyn Fn(usize, usize) -> Result<T, TrainError> + Sync),
         start: A,
         join: &(dyn Fn(A, T) -> A + Sync),
     ) -> Result<A, TrainError> {
         let next = AtomicUsize::new(0);
         let joining = Mutex::new(Joining { sum: Ok(start), n_joined: 0, waiting: BTreeMap::new() });
-        let work = || {
+        let work = |worker: usize| {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 if index >= n_jobs {
                     return;
                 }
-                let result = catch_unwind(AssertUnwindSafe(|| job(index)))
+                let result = catch_unwind(AssertUnwindSafe(|| job(worker, index)))
                     .unwrap_or_else(|panic| Err(failed(message(&*panic))));
                 let mut joining = joining.lock().unwrap_or_else(PoisonError::into_inner);
                 joining.take(index, result, join);
             }
         };
         std::thread::scope(|scope| {
-            for pool in self.pools.iter().take(n_jobs) {
-                scope.spawn(|| pool.install(work));
+            for (worker, pool) in self.pools.iter().enumerate().take(n_jobs) {
+                let work = &work;
+                scope.spawn(move || pool.install(|| work(worker)));
             }
         });
         let joined = joining.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +104,7 @@ mod tests {
     fn results_are_joined_in_order_whatever_the_threads() {
         for n_workers in [1, 2, 5] {
             let workers = Workers::new(n_workers).unwrap();
-            let slow_first = |index: usize| {
+            let slow_first = |_, index: usize| {
                 if index.is_multiple_of(3) {
                     std::thread::sleep(std::time::Duration::from_millis(2));
                 }
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn panics_and_errors_come_back_as_errors() {
         let workers = Workers::new(2).unwrap();
-        let job = |index: usize| {
+        let job = |_, index: usize| {
             assert!(index != 3, "three is out");
             if index == 5 { Err(TrainError::NoExamples) } else { Ok(()) }
         };

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Folders, Reports, examples, six_steps};
 use eef_llama::{Llama, Packed, device};
-use eef_train::{Schedule, TrainConfig, TrainExample};
+use eef_train::{Schedule, TrainConfig, TrainExample, TrainPaths, Trainer};
 
 /// One step over everything with a constant learning rate.
 fn one_step() -> TrainConfig {
@@ -108,6 +108,23 @@ fn threads_change_no_byte() {
     }
     assert!(folders.weights("1") == folders.weights("2"));
     assert!(folders.weights("1") == folders.weights("5"));
+}
+
+#[test]
+fn devices_of_one_kind_change_no_byte() {
+    let folders = Folders::new();
+    let examples = examples(11);
+    folders.train("one", &six_steps(), &examples, &mut ()).unwrap();
+    let cpu = || device("cpu").unwrap();
+    let trainer = Trainer::on_devices(six_steps(), vec![cpu(), cpu(), cpu()]).unwrap();
+    let paths = TrainPaths {
+        init: &folders.init(),
+        output: &folders.output("three"),
+        scratch: &folders.scratch("three"),
+    };
+    trainer.run(&paths, &examples, &mut ()).unwrap();
+    assert!(folders.weights("one") == folders.weights("three"));
+    assert!(Trainer::on_devices(six_steps(), Vec::new()).is_err());
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         scratch: &scratch,
         train: &train,
         preference: PreferenceConfig { beta: arguments.beta },
-        device: context.global.device.as_deref().unwrap_or("cpu"),
+        devices: context.global.device.as_deref().unwrap_or("cpu"),
     };
     let summary = fine_tune(&request, &data, &context.control())?;
     let metrics = scratch.join("metrics.jsonl");
@@ -165,7 +165,11 @@ fn plan(
 ) -> anyhow::Result<()> {
     let memory = data.memory(&arguments.model, train)?;
     // What a card has is not known before it is asked, and that compiles kernels.
-    let is_cpu = context.global.device.as_deref().is_none_or(|device| device == "cpu");
+    let is_cpu = context
+        .global
+        .device
+        .as_deref()
+        .is_none_or(|devices| devices.split(',').all(|device| device == "cpu"));
     let available = memory::available().filter(|_| is_cpu);
     let sequences = data.sequences();
     let n_tokens: usize = sequences.iter().map(|example| example.n_tokens()).sum();
