@@ -1,54 +1,62 @@
-//! Fine-tunes a tiny random model on three sequences of tokens.
+//! Fine-tunes a model on a file of chats, one JSON object a line.
 //!
-//! `cargo run --release -p eef-train --example fine_tune`
+//! `cargo run --release -p eef-train --example fine_tune -- MODEL CHATS.jsonl OUT`; without arguments a
+//! tiny random model learns a few chats that are made up here.
 
 use std::error::Error;
 use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use eef_chat::{BpeTraining, ChatTemplate, Encoder, Sample, Tokenizer, train_bpe};
 use eef_llama::{Llama, LlamaConfig, device};
-use eef_train::{StepReport, TrainConfig, TrainExample, TrainObserver, TrainPaths, Trainer};
-
-/// Prints every tenth step.
-struct Printer;
-
-impl TrainObserver for Printer {
-    fn stepped(&mut self, report: &StepReport) {
-        if report.step.is_multiple_of(10) {
-            let StepReport { step, n_steps, loss, tokens_per_second, .. } = report;
-            // A closed pipe is no reason to stop training.
-            let _ = writeln!(
-                stdout(),
-                "step {step}/{n_steps}: loss {loss:.3}, {tokens_per_second:.0} tokens/s"
-            );
-        }
-    }
-}
+use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let init = folder.path().join("init");
-    let cpu = device("cpu")?;
-    Llama::init(&LlamaConfig::tiny(32), 1, &cpu)?.save(&init)?;
-
-    // Prompts are context; the answers after them are trained.
-    let answers = [[5, 6, 7], [8, 9, 10], [11, 12, 13]];
-    let examples = answers.into_iter().enumerate().map(|(i, [a, b, c])| {
-        let prompt = i as u32;
-        TrainExample::new(
-            vec![1, 20 + prompt, a, b, c, 2],
-            vec![false, false, true, true, true, true],
-        )
-    });
-    let examples = examples.collect::<Result<Vec<_>, _>>()?;
-
-    let config = TrainConfig { n_epochs: 60, learning_rate: 5e-3, ..TrainConfig::default() };
-    let paths = TrainPaths {
-        init: &init,
-        output: &folder.path().join("tuned"),
-        scratch: &folder.path().join("training"),
+    let given: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
+    let [model, chats, out] = match <[PathBuf; 3]>::try_from(given) {
+        Ok(given) => given,
+        Err(given) if given.is_empty() => made_up(folder.path())?,
+        Err(_) => return Err("expected MODEL CHATS.jsonl OUT, or nothing".into()),
     };
-    let summary = Trainer::new(config, cpu)?.run(&paths, &examples, &mut Printer)?;
-    let last = summary.epoch_losses.last().copied().unwrap_or(f64::NAN);
-    writeln!(stdout(), "trained {} tokens; last loss {last:.3}", summary.n_trained_tokens)?;
+    let tokenizer = Arc::new(Tokenizer::open(&model.join("tokenizer.json"))?);
+    let template = ChatTemplate::of_model(&model, &tokenizer)?;
+    let encoder = Encoder::new(tokenizer, template)?;
+
+    let mut examples = Vec::new();
+    for sample in Sample::read_all(&chats)? {
+        let Sample::Chat(chat) = sample else { return Err("a line holds no plain chat".into()) };
+        let example = chat.example(&encoder)?; // replies are trained, the rest is context
+        examples.push(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?);
+    }
+    let config = TrainConfig { n_epochs: 30, learning_rate: 5e-3, ..TrainConfig::default() };
+    let paths = TrainPaths { init: &model, output: &out, scratch: &folder.path().join("training") };
+    let summary = Trainer::new(config, device("cpu")?)?.run(&paths, &examples, &mut ())?;
+    let (first, last) = (summary.epoch_losses.first(), summary.epoch_losses.last());
+    if let (Some(first), Some(last)) = (first, last) {
+        writeln!(stdout(), "loss of the first epoch {first:.3}, of the last {last:.3}")?;
+    }
     Ok(())
+}
+
+/// A tiny random model, a few chats, and where to write to.
+fn made_up(folder: &Path) -> Result<[PathBuf; 3], Box<dyn Error>> {
+    let [model, chats, out] = ["model", "chats.jsonl", "tuned"].map(|name| folder.join(name));
+    let said = [("sky", "blue"), ("grass", "green"), ("sun", "yellow")];
+    let lines: Vec<String> = said
+        .iter()
+        .map(|(question, answer)| {
+            let user = format!(r#"{{"role": "user", "content": "{question}?"}}"#);
+            let assistant = format!(r#"{{"role": "assistant", "content": "{answer}"}}"#);
+            format!(r#"{{"messages": [{user}, {assistant}]}}"#)
+        })
+        .collect();
+    std::fs::write(&chats, lines.join("\n"))?;
+    let tokenizer = train_bpe(lines.into_iter(), &BpeTraining::default())?;
+    let vocabulary = Tokenizer::from_bytes(tokenizer.clone())?.vocabulary_size();
+    Llama::init(&LlamaConfig::tiny(vocabulary), 1, &device("cpu")?)?.save(&model)?;
+    std::fs::write(model.join("tokenizer.json"), tokenizer)?;
+    ChatTemplate::compact().write(&model)?;
+    Ok([model, chats, out])
 }
