@@ -35,6 +35,15 @@ pub fn export_splits(
     Ok(report)
 }
 
+/// Writes a text: a file whole or not at all, or to stdout where `--out` is `-`.
+pub fn write_text(out: &Path, text: &str) -> anyhow::Result<()> {
+    if is_stdout(out) {
+        return output::print(text);
+    }
+    eef_weights::write_atomically(out, |file| file.write_all(text.as_bytes()))?;
+    Ok(())
+}
+
 /// A writer whose reader may go away (`| head`): it has what it wanted, so that is no error.
 struct Leavable<W>(W);
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use eef_core::{
     Control, Event, Learner, LearnerError, Policy, Progress, TrainRequest, TrainSummary,
     TrajectoryId,
@@ -55,6 +55,23 @@ fn run_of<'a>(request: &TrainRequest<'a>) -> &'a Path {
 /// Where the lists are.
 pub fn directory(run: &Path) -> PathBuf {
     run.join("training-sets")
+}
+
+/// What one model of a run was trained on, in the order of the training.
+///
+/// # Errors
+/// The run has no such model; its models are named.
+pub fn training_set(run: &Path, name: &str) -> anyhow::Result<Vec<TrainedItem>> {
+    let file = directory(run).join(format!("{name}.json"));
+    if !file.is_file() {
+        let trainings = Trainings::read(run)?;
+        let names: Vec<&str> = trainings.names().into_iter().collect();
+        let names = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
+        bail!("{} has no training set `{name}`: there is {names}", run.display());
+    }
+    let unreadable = || format!("cannot read the training set {}", file.display());
+    let text = std::fs::read(&file).with_context(unreadable)?;
+    serde_json::from_slice(&text).with_context(unreadable)
 }
 
 /// What every model of a run was trained on, by trajectory.

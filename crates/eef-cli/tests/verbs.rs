@@ -63,6 +63,7 @@ fn the_verbs_agree_on_a_run() {
 
     let exported = export(&run, &folder.path().join("all.jsonl"), &report);
     check_masks(&run, &exported);
+    check_training_set(&run, &folder.path().join("chats.jsonl"), &exported);
 
     check_comparison(&folder.path().join("comparison"), &report);
 }
@@ -103,6 +104,40 @@ fn export(run: &Path, file: &Path, report: &Value) -> BTreeMap<String, Value> {
         assert_eq!(n_found + n_without, number(&round["n_simulations"]), "{}", round["round"]);
     }
     records
+}
+
+/// A training set for other programs holds each example once, with marks from the first trained action
+/// on; `train` reads it.
+fn check_training_set(run: &Path, file: &Path, exported: &BTreeMap<String, Value>) {
+    let model = "round-02";
+    let text = std::fs::read(run.join(format!("training-sets/{model}.json"))).unwrap();
+    let items: Vec<Value> = serde_json::from_slice(&text).unwrap();
+    let export = ["--training-set", model, "--format", "messages", "--out"];
+    let said = json(of_run("export", run).args(export).arg(file));
+    assert_eq!(number(&said["conversations"]), items.len());
+    let lines = std::fs::read_to_string(file).unwrap();
+    assert_eq!(lines.lines().count(), items.len());
+    for (line, item) in lines.lines().zip(&items) {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let steps = list(&exported[item["trajectory"].as_str().unwrap()]["steps"]);
+        let is_reply = |message: &&Value| message["role"] == "assistant";
+        let replies: Vec<&Value> = list(&record["messages"]).iter().filter(is_reply).collect();
+        assert_eq!(replies.len(), steps.len());
+        for (index, (reply, step)) in replies.iter().zip(steps).enumerate() {
+            assert_eq!(reply["content"], step["reply"]);
+            let is_trained = index >= number(&item["train_from"]);
+            assert_eq!(reply["weight"], usize::from(is_trained));
+        }
+    }
+    let mut train = eef("train");
+    train.arg("--dry-run").arg("--model").arg(run.join("models").join(model));
+    let plan = json(train.arg("--data").arg(file).arg("--out").arg(run.join("out")));
+    assert_eq!(number(&plan["units"]), items.len());
+
+    let mut unknown = of_run("export", run);
+    let output = unknown.args(["--training-set", "x", "--out", "-"]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && message.contains(model), "{message}");
 }
 
 /// What `inspect` shows as trained are the replies from the first trained action on, and of those

@@ -45,8 +45,8 @@ pub use seed::{Rng, Seed};
 pub use state::StateKey;
 pub use task::{Split, TaskId, UnknownSplit};
 pub use trajectory::{
-    Action, Author, EpisodeEnd, ExpertName, Observation, Origin, Outcome, Parent, Step, Trajectory,
-    TrajectoryId,
+    Action, Author, EpisodeEnd, ExpertName, InvalidTrajectoryId, Observation, Origin, Outcome,
+    Parent, Step, Trajectory, TrajectoryId,
 };
 
 /// The README's example, tested.

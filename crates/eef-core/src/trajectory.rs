@@ -152,6 +152,38 @@ impl TrajectoryId {
     }
 }
 
+/// A text that is no id of a trajectory.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is no id of a trajectory: expected 32 hexadecimal digits")]
+pub struct InvalidTrajectoryId {
+    /// The text.
+    pub found: String,
+}
+
+impl std::str::FromStr for TrajectoryId {
+    type Err = InvalidTrajectoryId;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    ///
+    /// ```
+    /// use eef_core::TrajectoryId;
+    ///
+    /// let id = TrajectoryId::derive(&[b"a", b"b"]);
+    /// assert_eq!(id.to_string().parse(), Ok(id));
+    /// for text in ["", "0011", &"z".repeat(32), &"0".repeat(34)] {
+    ///     assert!(text.parse::<TrajectoryId>().is_err());
+    /// }
+    /// ```
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidTrajectoryId { found: text.to_owned() };
+        let (digits, []) = text.as_bytes().as_chunks::<2>() else { return Err(invalid()) };
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let byte = |[high, low]: &[u8; 2]| Some((16 * digit(*high)? + digit(*low)?) as u8);
+        let bytes: Vec<u8> = digits.iter().map(byte).collect::<Option<_>>().ok_or_else(invalid)?;
+        bytes.try_into().map(Self).map_err(|_| invalid())
+    }
+}
+
 impl fmt::Display for TrajectoryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(f, &self.0)

@@ -1,15 +1,17 @@
-//! `export`: the trajectories of a run as JSONL.
+//! `export`: the trajectories of a run as JSONL, or a training set as other programs read it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
+use eef_chat::ChatFormat;
 use eef_core::Split;
-use eef_store::SqliteStore;
+use eef_store::{SqliteStore, TrajectoryStore as _};
 
+use crate::config::Config;
 use crate::context::Context;
-use crate::{output, output_file, run_directory};
+use crate::{output, output_file, recording, run_directory, wiring};
 
 /// What to export.
 #[derive(Args, Debug)]
@@ -17,6 +19,14 @@ pub struct Arguments {
     /// Only tasks of train, validation or test; all is for reading, never to train on
     #[arg(long, default_value = "train")]
     split: Splits,
+    /// In place of trajectories, what this model of the run was trained on, such as round-02:
+    /// conversations with a mark at every message that carries loss
+    #[arg(long, value_name = "MODEL", conflicts_with = "split")]
+    training_set: Option<String>,
+    /// The marks of a training set: messages (OpenAI's `weight`, which `train` reads), sharegpt
+    /// (`weight`), axolotl (`train`) or torchtune (`masked`)
+    #[arg(long, value_name = "NAME", default_value = "messages", requires = "training_set")]
+    format: ChatFormat,
     /// File to write; - for stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -24,10 +34,14 @@ pub struct Arguments {
 
 /// Exports.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    let run = run_directory::path(&context.global, &context.config_of_run()?, "");
+    let config = context.config_of_run()?;
+    let run = run_directory::path(&context.global, &config, "");
     let file = run_directory::store_file(&run);
     if !SqliteStore::exists(&file) {
         bail!("{} holds no run: there is no {}", run.display(), file.display());
+    }
+    if let Some(name) = &arguments.training_set {
+        return training_set(context, arguments, &config, &run, name);
     }
     let splits = arguments.split.list();
     let report = output_file::export_splits(&SqliteStore::open(&file)?, splits, &arguments.out)?;
@@ -44,6 +58,33 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         "left_out": report.n_left_out,
     });
     output_file::report(context, out, &record, &format!("{}: {n} trajectories", out.display()))
+}
+
+/// Exports what a model was trained on.
+fn training_set(
+    context: &Context,
+    arguments: &Arguments,
+    config: &Config,
+    run: &Path,
+    name: &str,
+) -> anyhow::Result<()> {
+    let store = SqliteStore::open(run_directory::store_file(run))?;
+    let prompt = wiring::prompt(config)?;
+    let items = recording::training_set(run, name)?;
+    let mut text = String::new();
+    for item in &items {
+        let id = item.trajectory.parse().with_context(|| format!("training set {name}"))?;
+        let Some(trajectory) = store.get(&id)? else {
+            bail!("training set {name}: trajectory {id} is not in the run's store");
+        };
+        let record = arguments.format.record(&trajectory, item.train_from, prompt);
+        text.push_str(&record.to_string());
+        text.push('\n');
+    }
+    let (out, n) = (&arguments.out, items.len());
+    output_file::write_text(out, &text)?;
+    let record = serde_json::json!({ "file": out, "training_set": name, "conversations": n });
+    output_file::report(context, out, &record, &format!("{}: {n} conversations", out.display()))
 }
 
 /// One split, or all of them.
