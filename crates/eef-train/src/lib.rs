@@ -51,6 +51,7 @@ mod example;
 mod fingerprint;
 mod forward;
 mod gradients;
+mod memory;
 mod metrics;
 mod observer;
 mod order;
@@ -60,6 +61,7 @@ mod reference;
 mod renderer;
 mod schedule;
 mod session;
+mod tensorboard;
 mod trainer;
 mod units;
 mod weights;
@@ -75,6 +77,7 @@ pub use observer::{StepReport, TrainObserver, TrainStart};
 pub use preference::{PreferenceConfig, PreferencePair, PreferenceReport};
 pub use renderer::RendererObserver;
 pub use schedule::Schedule;
+pub use tensorboard::TensorBoardObserver;
 pub use trainer::{TrainPaths, Trainer};
 
 /// The README's example, tested.
