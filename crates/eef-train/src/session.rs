@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
     }
 
     /// One optimiser step.
-    fn step(&mut self, mut model: Llama) -> Result<(Llama, StepReport), TrainError> {
+    pub fn step(&mut self, mut model: Llama) -> Result<(Llama, StepReport), TrainError> {
         let begun = Instant::now();
         let epoch = (self.position.step / self.n_steps_per_epoch) as usize;
         let batch = self.batch(epoch);

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::{StepReport, TrainObserver, TrainStart};
+use crate::{PreferenceReport, StepReport, TrainObserver, TrainStart};
 use events::{Event, EventFile, What};
 
 /// Writes TensorBoard's event files: what `tensorboard --logdir DIRECTORY` shows, also while the
@@ -14,12 +14,14 @@ use events::{Event, EventFile, What};
 ///
 /// | scalar | unit |
 /// |---|---|
-/// | `train/loss` | nats per trained token |
+/// | `train/loss` | nats per trained token, or per preference pair |
 /// | `train/learning_rate` | – |
 /// | `train/gradient_norm` | –, before clipping |
 /// | `speed/tokens_per_second` | tokens/s |
 /// | `speed/trained_tokens_per_second` | tokens that carry loss, per second |
 /// | `memory/resident_bytes` | bytes; left out where the system does not tell |
+/// | `preference/accuracy` | share of pairs, in preference training |
+/// | `preference/chosen_reward`, `preference/rejected_reward` | nats times β, in preference training |
 ///
 /// Every process begins a file of its own and says in it at which step it starts; TensorBoard drops
 /// what earlier files hold of that step and later ones, so a resumed training has every step once.
@@ -75,6 +77,15 @@ impl TensorBoardObserver {
             ("speed/trained_tokens_per_second", report.trained_tokens_per_second),
         ];
         scalars.extend(report.resident_bytes.map(|bytes| ("memory/resident_bytes", bytes as f64)));
+        if let Some(PreferenceReport { accuracy, chosen_reward, rejected_reward }) =
+            report.preference
+        {
+            scalars.extend([
+                ("preference/accuracy", accuracy),
+                ("preference/chosen_reward", chosen_reward),
+                ("preference/rejected_reward", rejected_reward),
+            ]);
+        }
         file.append(Event { wall_time, step: report.step, what: What::Scalars(&scalars) })
     }
 }
