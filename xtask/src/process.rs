@@ -1,7 +1,7 @@
 //! Running cargo and finding the workspace.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, bail};
 
@@ -41,6 +41,11 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
 pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let shown = show(command);
     let output = command.output().with_context(|| format!("cannot start `{shown}`"))?;
+    printed(&shown, output)
+}
+
+/// What a command printed that has ended; fails where it failed, naming it.
+pub fn printed(shown: &str, output: Output) -> anyhow::Result<String> {
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         bail!("`{shown}` failed ({}): {}", output.status, errors.trim());
@@ -48,7 +53,8 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))
 }
 
-fn show(command: &Command) -> String {
+/// A command as people type it.
+pub fn show(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let mut words = vec![program.to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));

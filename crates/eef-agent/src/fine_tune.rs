@@ -10,7 +10,7 @@ use eef_train::{
     Trainer,
 };
 
-use crate::watch::{Watch, sentence};
+use crate::watch::{observer, sentence};
 use crate::{AgentError, model};
 
 /// What to fine-tune on, in tokens.
@@ -137,7 +137,7 @@ pub fn fine_tune(
     let paths = TrainPaths { init, output, scratch };
     let devices = devices.split(',').map(device).collect::<Result<Vec<_>, _>>()?;
     let trainer = Trainer::on_devices(train.clone(), devices)?;
-    let mut watch = Watch::new("train", control);
+    let mut watch = observer("train", control, scratch);
     let summary = match data {
         FineTuneData::Examples(examples) => trainer.run(&paths, examples, &mut watch)?,
         FineTuneData::Pairs(pairs) => {

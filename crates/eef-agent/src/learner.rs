@@ -10,7 +10,7 @@ use eef_llama::{InferenceModel, device};
 use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
 
 use crate::shared::LastLoaded;
-use crate::watch::{Watch, sentence};
+use crate::watch::{observer, sentence};
 use crate::{AgentError, LearnerOptions, LlamaPolicy, LoadOptions, model};
 
 /// A [`Learner`] for models in Hugging Face directories.
@@ -79,7 +79,8 @@ impl LlamaLearner {
         let paths =
             TrainPaths { init: request.init, output: request.output, scratch: request.scratch };
         let trainer = Trainer::new(config, device(&self.options.device)?)?;
-        let summary = trainer.run(&paths, &examples, &mut Watch::new("train", control))?;
+        let mut observer = observer("train", control, request.scratch);
+        let summary = trainer.run(&paths, &examples, &mut observer)?;
         control.report(Event::Finished { summary: sentence(&summary) });
         Ok(summary)
     }

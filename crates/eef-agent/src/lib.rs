@@ -58,6 +58,7 @@ pub use model::{LoadOptions, TOKENIZER_FILE, create_model, open_encoder};
 pub use options::{GenerationOptions, LearnerOptions};
 pub use policy::LlamaPolicy;
 pub use pretrain::{PretrainRequest, Trained, pretrain, pretrain_examples};
+pub use watch::TENSORBOARD_FOLDER;
 
 /// The README's example, tested.
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use eef_core::{Control, Event, Message, TrainSummary};
 use eef_llama::{LlamaConfig, device};
 use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
 
-use crate::watch::{Watch, sentence};
+use crate::watch::{observer, sentence};
 use crate::{AgentError, create_model, model};
 
 /// What to pre-train, and where.
@@ -87,7 +87,8 @@ pub fn pretrain(
     model::check_vocabulary(&init, request.encoder, &model::open_config(&init)?)?;
     let paths = TrainPaths { init: &init, output: request.output, scratch: request.scratch };
     let trainer = Trainer::new(request.train.clone(), device(request.device)?)?;
-    let summary = trainer.run(&paths, &examples, &mut Watch::new("pretrain", control))?;
+    let mut observer = observer("pretrain", control, request.scratch);
+    let summary = trainer.run(&paths, &examples, &mut observer)?;
     control.report(Event::Finished { summary: sentence(&summary) });
     Ok(summary)
 }

@@ -1,18 +1,27 @@
 //! Tells a control what a trainer does.
 
-use eef_core::{Control, Event};
-use eef_train::{StepReport, TrainObserver, TrainStart};
+use std::path::Path;
 
-/// Reports steps to a [`Control`], and stops where it asks to.
-pub(crate) struct Watch<'a> {
+use eef_core::{Control, Event};
+use eef_train::{StepReport, TensorBoardObserver, TrainObserver, TrainStart};
+
+/// Folder of a training's scratch directory that holds TensorBoard's event files.
+pub const TENSORBOARD_FOLDER: &str = "tensorboard";
+
+/// Watches a training for a control, and for TensorBoard.
+pub(crate) fn observer<'a>(
     phase: &'a str,
     control: &'a Control<'a>,
+    scratch: &Path,
+) -> impl TrainObserver + use<'a> {
+    let curves = TensorBoardObserver::new(scratch.join(TENSORBOARD_FOLDER));
+    (Watch { phase, control }, curves)
 }
 
-impl<'a> Watch<'a> {
-    pub(crate) fn new(phase: &'a str, control: &'a Control<'a>) -> Self {
-        Self { phase, control }
-    }
+/// Reports steps to a [`Control`], and stops where it asks to.
+struct Watch<'a> {
+    phase: &'a str,
+    control: &'a Control<'a>,
 }
 
 impl TrainObserver for Watch<'_> {

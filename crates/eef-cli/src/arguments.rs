@@ -63,7 +63,7 @@ pub enum Verb {
     Inspect(crate::verbs::inspect::Arguments),
     /// Answers prompts, or continues texts, with a model
     Generate(crate::verbs::generate::Arguments),
-    /// Measures how fast a model generates on this machine
+    /// Measures how fast a model generates on this machine, or is trained
     Bench(crate::verbs::bench::Arguments),
     /// Asks a scripted teacher to try the tasks of a split and writes its trajectories as JSONL
     Collect(crate::verbs::collect::Arguments),

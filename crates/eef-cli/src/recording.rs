@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use eef_agent::TENSORBOARD_FOLDER;
 use eef_core::{
     Control, Event, Learner, LearnerError, Policy, Progress, TrainRequest, TrainSummary,
     TrajectoryId,
@@ -45,6 +46,33 @@ fn keep_metrics(name: &str, request: &TrainRequest<'_>) -> anyhow::Result<()> {
     let directory = run_of(request).join("metrics");
     std::fs::create_dir_all(&directory)?;
     run_directory::write(&directory.join(format!("{name}.jsonl")), &std::fs::read(written)?)
+}
+
+/// Keeps TensorBoard's event files likewise, in a folder that TensorBoard shows as a run. Curves are
+/// not worth a run: where they cannot be kept, a warning says so.
+fn keep_curves(name: &str, request: &TrainRequest<'_>) {
+    let written = request.scratch.join(TENSORBOARD_FOLDER);
+    let kept = run_of(request).join("metrics").join(name);
+    if written.is_dir()
+        && let Err(error) = replace_files(&written, &kept)
+    {
+        let directory = kept.display();
+        tracing::warn!(%directory, %error, "TensorBoard's event files cannot be kept");
+    }
+}
+
+/// Copies the files of one directory to another, which then holds nothing else.
+fn replace_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        // Those of a training that was begun anew would be shown beside its own.
+        std::fs::remove_dir_all(to)?;
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The run's directory, which holds `models`, which holds the output.
@@ -136,6 +164,7 @@ impl<L: Learner> Learner for Recording<L> {
             doing: format!("keeping the metrics of {name}"),
             source: error.into(),
         })?;
+        keep_curves(&name, request);
         Ok(summary)
     }
 
@@ -164,6 +193,23 @@ impl Progress for Named<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn event_files_of_a_training_begun_anew_replace_the_old_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("run/metrics/round-01"));
+        let names = || {
+            let entries = std::fs::read_dir(&to).unwrap();
+            entries.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
+        };
+        std::fs::create_dir(&from).unwrap();
+        for name in ["old", "new"] {
+            std::fs::write(from.join(name), name).unwrap();
+            replace_files(&from, &to).unwrap();
+            assert_eq!(names(), [name]);
+            std::fs::remove_file(from.join(name)).unwrap();
+        }
+    }
 
     #[test]
     fn trainings_are_found_by_trajectory_in_the_order_of_the_models() {

@@ -82,6 +82,8 @@ mod tests {
             n_tokens: 10,
             n_trained_tokens: 3,
             updated: true,
+            trained_tokens_per_second: 3e3,
+            resident_bytes: None,
             tokens_per_second: 1e4,
             preference: None,
         }

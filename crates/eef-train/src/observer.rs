@@ -40,6 +40,11 @@ pub struct StepReport {
     pub n_trained_tokens: u64,
     /// Whether the weights moved; not where loss or gradients were not finite.
     pub updated: bool,
+    /// Tokens that carried loss, per second of this step.
+    pub trained_tokens_per_second: f64,
+    /// Main memory that the process held after the step, in bytes; none where the system does not
+    /// tell.
+    pub resident_bytes: Option<u64>,
     /// Speed of this step, forward, backward and update.
     pub tokens_per_second: f64,
     /// How the step's pairs stood before the update, in preference training.

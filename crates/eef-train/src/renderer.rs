@@ -215,6 +215,8 @@ mod tests {
             n_tokens: 9,
             n_trained_tokens,
             updated: step != 2,
+            trained_tokens_per_second: 3e3,
+            resident_bytes: None,
             tokens_per_second: 1e4,
             preference: None,
         }

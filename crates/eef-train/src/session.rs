@@ -11,6 +11,7 @@ use crate::adamw::{AdamW, Update};
 use crate::checkpoint::{Checkpoint, CheckpointDirectory, Position};
 use crate::forward::Plan;
 use crate::gradients::{FlatGradients, clip_factor};
+use crate::memory::resident_bytes;
 use crate::metrics::MetricsFile;
 use crate::order::{epoch_order, micro_batches};
 use crate::preference::Tally;
@@ -154,7 +155,7 @@ impl<'a> Session<'a> {
     }
 
     /// One optimiser step.
-    fn step(&mut self, mut model: Llama) -> Result<(Llama, StepReport), TrainError> {
+    pub fn step(&mut self, mut model: Llama) -> Result<(Llama, StepReport), TrainError> {
         let begun = Instant::now();
         let epoch = (self.position.step / self.n_steps_per_epoch) as usize;
         let batch = self.batch(epoch);
@@ -186,6 +187,7 @@ impl<'a> Session<'a> {
         if !is_finite {
             tracing::warn!(step, loss, gradient_norm, units = ?batch, "step not finite: skipped");
         }
+        let seconds = begun.elapsed().as_secs_f64();
         let report = StepReport {
             step,
             n_steps: self.n_steps,
@@ -196,7 +198,9 @@ impl<'a> Session<'a> {
             n_tokens: n_tokens as u64,
             n_trained_tokens: n_trained as u64,
             updated: is_finite,
-            tokens_per_second: n_tokens as f64 / begun.elapsed().as_secs_f64(),
+            trained_tokens_per_second: n_trained as f64 / seconds,
+            resident_bytes: resident_bytes(),
+            tokens_per_second: n_tokens as f64 / seconds,
             preference: tally.as_ref().map(Tally::report),
         };
         Ok((model, report))

@@ -220,7 +220,7 @@ fn remove_reference(paths: &TrainPaths<'_>) -> Result<(), TrainError> {
 }
 
 /// Examples that the model cannot take, found before any time is spent.
-fn check(model: &Llama, data: Data<'_>) -> Result<(), TrainError> {
+pub(crate) fn check(model: &Llama, data: Data<'_>) -> Result<(), TrainError> {
     let vocabulary = model.config().vocab_size;
     let limit = model.config().max_position_embeddings;
     for (example, tokens) in data.examples().map(TrainExample::token_ids).enumerate() {

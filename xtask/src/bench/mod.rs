@@ -4,6 +4,7 @@ mod figures;
 mod llama;
 mod process_tree;
 mod scienceworld;
+mod train;
 mod webshop;
 
 use clap::{Args, Subcommand};
@@ -21,6 +22,8 @@ enum What {
     Webshop(webshop::WebshopArguments),
     /// Generation with a LLaMA model beside torch and llama.cpp
     Llama(llama::LlamaArguments),
+    /// Training of a LLaMA model beside torch with transformers
+    Train(train::TrainArguments),
     /// ScienceWorld's simulator in our workers beside its own Python package
     #[command(name = "scienceworld")]
     ScienceWorld(scienceworld::ScienceWorldArguments),
@@ -31,6 +34,7 @@ pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     match &arguments.what {
         What::Webshop(arguments) => webshop::run(arguments),
         What::Llama(arguments) => llama::run(arguments),
+        What::Train(arguments) => train::run(arguments),
         What::ScienceWorld(arguments) => scienceworld::run(arguments),
     }
 }

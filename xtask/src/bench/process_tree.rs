@@ -2,12 +2,45 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::process;
+
 /// Linux counts processor time in hundredths of a second on every common machine.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// How often a running process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs a command; what it printed, and the most main memory in bytes that it and all that it
+/// started held: each process's own peak, summed over those that were there at once. 0 where the
+/// system does not tell.
+pub fn output_and_peak(command: &mut Command) -> anyhow::Result<(String, u64)> {
+    let shown = process::show(command);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.with_context(|| format!("cannot start `{shown}`"))?;
+    let tree = ProcessTree { root: child.id() };
+    let has_ended = AtomicBool::new(false);
+    let (output, peak) = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut peak = 0;
+            while !has_ended.load(Ordering::Relaxed) {
+                peak = peak.max(tree.peak_bytes().unwrap_or(0));
+                std::thread::sleep(LOOK_EVERY);
+            }
+            peak
+        });
+        let output = child.wait_with_output();
+        has_ended.store(true, Ordering::Relaxed);
+        (output, watcher.join().unwrap_or(0))
+    });
+    let output = output.with_context(|| format!("cannot wait for `{shown}`"))?;
+    Ok((process::printed(&shown, output)?, peak))
+}
 
 /// Time that some work took.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +78,13 @@ impl ProcessTree {
             bytes += proportional_bytes(&text).with_context(|| format!("{path} has no Pss"))?;
         }
         Ok(bytes)
+    }
+
+    /// The sum of what each of them has held at most so far.
+    fn peak_bytes(self) -> anyhow::Result<u64> {
+        // A process may end while we look.
+        let peak = |id| own_peak_bytes(&fs::read_to_string(format!("/proc/{id}/status")).ok()?);
+        Ok(self.members()?.keys().filter_map(peak).sum())
     }
 
     fn cpu_seconds(self) -> anyhow::Result<f64> {
@@ -95,7 +135,15 @@ fn descendants(root: u32, all: &BTreeMap<u32, Process>) -> BTreeMap<u32, Process
 }
 
 fn proportional_bytes(smaps_rollup: &str) -> Option<u64> {
-    let line = smaps_rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    bytes_of("Pss:", smaps_rollup)
+}
+
+fn own_peak_bytes(status: &str) -> Option<u64> {
+    bytes_of("VmHWM:", status)
+}
+
+fn bytes_of(name: &str, text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -111,6 +159,7 @@ mod tests {
         assert_eq!(Process::parse("7 (a) S 3"), None);
         let memory = "00-ff ---p 00 00:00 0 [rollup]\nRss:  9 kB\nPss:  4 kB\nPss_Dirty:  1 kB\n";
         assert_eq!(proportional_bytes(memory), Some(4096));
+        assert_eq!(own_peak_bytes("Name:\tx\nVmHWM:\t  12 kB\n"), Some(12 * 1024));
     }
 
     #[test]

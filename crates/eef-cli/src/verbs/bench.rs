@@ -1,4 +1,6 @@
-//! `bench`: how fast a model generates on this machine.
+//! `bench`: how fast a model generates on this machine, or is trained.
+
+mod train;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -39,6 +41,13 @@ pub struct Arguments {
     /// Tasks of the rollouts: six rollouts each, from shared expert prefixes, over six turns
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=4096))]
     tasks: u64,
+    /// Measures training in place of generation: AdamW steps on all weights in f32, on token ids and
+    /// masks of a JSON file, [{"token_ids": [1, …], "trained": [false, …]}, …], each example once
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["precision", "batch", "only", "repeats", "tasks"])]
+    train: Option<PathBuf>,
+    /// Examples of a training step; the first step is not counted
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "train", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,25 +84,42 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     );
     let n_threads = context.global.threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
-    pool.context("cannot start threads")?.install(|| measure(context, arguments))
+    pool.context("cannot start threads")?.install(|| {
+        let (name, llama) = open(context, arguments)?;
+        match &arguments.train {
+            Some(file) => train::run(context, (name, llama), file, arguments.batch_size as usize),
+            None => measure(context, arguments, (name, llama)),
+        }
+    })
 }
 
-fn measure(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
+/// The model and what to call it.
+fn open(context: &Context, arguments: &Arguments) -> anyhow::Result<(String, Llama)> {
     ensure!(
         arguments.preset.is_none()
             || (context.global.config.is_none() && context.global.overrides.is_empty()),
         "--preset takes no --config and no --set: nothing of them would be used"
     );
-    let device_name = context.global.device.as_deref().unwrap_or("cpu");
-    let (device, precision) = (device(device_name)?, arguments.precision);
-    let (name, llama) = if let Some(preset) = &arguments.preset {
+    let (device, precision) = (device(device_name(context))?, arguments.precision);
+    Ok(if let Some(preset) = &arguments.preset {
         let config = LlamaConfig::preset(preset)?;
         (preset.clone(), Llama::init_as(&config, 0, &device, precision)?)
     } else {
         let directory = context.model_or_base(arguments.model.as_ref())?;
         let llama = Llama::load_as(&directory, &device, precision)?;
         (directory.display().to_string(), llama)
-    };
+    })
+}
+
+fn device_name(context: &Context) -> &str {
+    context.global.device.as_deref().unwrap_or("cpu")
+}
+
+fn measure(
+    context: &Context,
+    arguments: &Arguments,
+    (name, llama): (String, Llama),
+) -> anyhow::Result<()> {
     let model = InferenceModel::from(llama);
     let longest = model.config().max_position_embeddings as u64;
     let mut workloads = Vec::new();
@@ -148,8 +174,7 @@ fn measure(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
             output::count(tokens),
             format!("{seconds:.3}"),
             format!("{:.1}", tokens as f64 / seconds),
-            peak_bytes
-                .map_or("unknown".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 / 1e9)),
+            gigabytes(peak_bytes),
         ]);
         let note = String::new();
         context.progress.report(Event::Advanced { done: done as u64 + 1, note });
@@ -160,13 +185,19 @@ fn measure(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     }
     let config = model.config();
     output::print(&format!(
-        "{name} in {precision} on {device_name}, {} threads, {} layers of {}, vocabulary of {}\n\n{}",
+        "{name} in {} on {}, {} threads, {} layers of {}, vocabulary of {}\n\n{}",
+        arguments.precision,
+        device_name(context),
         rayon::current_num_threads(),
         config.num_hidden_layers,
         config.hidden_size,
         config.vocab_size,
         table.render()
     ))
+}
+
+fn gigabytes(bytes: Option<u64>) -> String {
+    bytes.map_or("unknown".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 / 1e9))
 }
 
 /// What Linux tells of this process.

@@ -12,7 +12,7 @@ const FILES: [&str; 5] =
     ["config.json", "model.safetensors", "tokenizer.json", "eef_chat.json", "eef_training.json"];
 
 /// How the names begin of what a training keeps in its scratch directory.
-const SCRATCH: [&str; 4] = ["checkpoints", "init", "metrics", "model"];
+const SCRATCH: [&str; 5] = ["checkpoints", "init", "metrics", "model", "tensorboard"];
 
 /// A directory to write a model to.
 #[derive(Debug)]
