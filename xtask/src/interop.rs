@@ -23,8 +23,12 @@ const N_TOKENS: &str = "24";
 #[derive(Args)]
 pub struct InteropArguments {
     /// Model directory that this program wrote
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "training")]
+    model: Option<PathBuf>,
+    /// Lets torch train tiny models anew (it writes over crates/eef-train/tests/torch), and holds our
+    /// training against that
+    #[arg(long)]
+    training: bool,
     /// Directory of a training with `train.lora_rank`: adapter and merged weights
     #[arg(long, value_name = "DIR", requires = "base")]
     adapter: Option<PathBuf>,
@@ -44,14 +48,18 @@ pub fn run(arguments: &InteropArguments) -> anyhow::Result<()> {
         Some(python) => python.clone(),
         None => environment(&folder)?,
     };
+    if arguments.training {
+        training(&python)?;
+    }
+    let Some(model) = &arguments.model else { return Ok(()) };
     let said = folder.join("continuations.jsonl");
-    fs::write(&said, continuations(&arguments.model)?)
+    fs::write(&said, continuations(model)?)
         .with_context(|| format!("cannot write {}", said.display()))?;
     let script = folder.join("interop.py");
     fs::write(&script, include_str!("interop.py"))
         .with_context(|| format!("cannot write {}", script.display()))?;
     let mut command = Command::new(&python);
-    command.arg(&script).arg(&arguments.model).arg(&said);
+    command.arg(&script).arg(model).arg(&said);
     if let (Some(adapter), Some(base)) = (&arguments.adapter, &arguments.base) {
         command.arg(base).arg(adapter);
     }
@@ -63,6 +71,16 @@ pub fn run(arguments: &InteropArguments) -> anyhow::Result<()> {
     }
     ensure!(output.contains("\"check\""), "{} printed nothing", script.display());
     Ok(())
+}
+
+/// Twenty steps of each kind in torch, then the same in ours.
+fn training(python: &Path) -> anyhow::Result<()> {
+    tell("training with torch");
+    let script = process::workspace_root()?.join("crates/eef-train/tests/torch/make.py");
+    process::run(Command::new(python).arg(script))?;
+    tell("training here");
+    let arguments = ["test", "--release", "--workspace", "--test", "torch"];
+    process::run(&mut process::cargo(&arguments)?)
 }
 
 /// What our generator says, with the prompt of each continuation.
@@ -113,6 +131,7 @@ fn environment(folder: &Path) -> anyhow::Result<PathBuf> {
         "torch",
         "transformers",
         "peft",
+        "safetensors",
     ]))?;
     Ok(python)
 }
