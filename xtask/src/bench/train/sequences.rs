@@ -22,7 +22,7 @@ pub fn language(seed: Seed, n: usize, length: usize, vocabulary: usize) -> Vec<S
 }
 
 /// An agent's trajectories: instructions, then 6 to 10 turns of an observation and an action, which
-/// alone is trained. About 1,000 tokens (800 to 1,300), 20 % of them of actions.
+/// alone is trained. About 1,000 tokens (580 to 1,620 at the extremes), 20 % of them of actions.
 pub fn trajectories(seed: Seed, n: usize, vocabulary: usize) -> Vec<Sequence> {
     let mut rng = seed.rng();
     let mut trajectory = || {
