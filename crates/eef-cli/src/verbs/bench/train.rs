@@ -64,15 +64,21 @@ pub fn run(
     batch_size: usize,
 ) -> anyhow::Result<()> {
     let examples = read(file)?;
+    let defaults = TrainConfig::default();
+    let n_workers = rayon::current_num_threads();
+    // A thread works on a micro-batch: no fewer of them than threads.
+    let of_step: usize = examples.iter().take(batch_size).map(TrainExample::n_tokens).sum();
+    let micro_batch_tokens = of_step.div_ceil(n_workers).min(defaults.micro_batch_tokens);
     let config = TrainConfig {
         n_epochs: 1,
         batch_size,
         learning_rate: LEARNING_RATE,
         schedule: Schedule::Constant,
         warmup_fraction: 0.0,
-        n_workers: rayon::current_num_threads(),
+        micro_batch_tokens,
+        n_workers,
         order: Order::AsGiven,
-        ..TrainConfig::default()
+        ..defaults
     };
     let n_steps = config.n_steps(examples.len());
     ensure!(
