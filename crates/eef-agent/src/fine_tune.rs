@@ -106,7 +106,10 @@ impl FineTuneData {
         train: &TrainConfig,
     ) -> Result<MemoryEstimate, AgentError> {
         let config = model::open_config(directory)?;
-        Ok(MemoryEstimate::new(&config, train, &self.sequences()))
+        Ok(match self {
+            Self::Examples(examples) => MemoryEstimate::of_examples(&config, train, examples),
+            Self::Pairs(pairs) => MemoryEstimate::of_pairs(&config, train, pairs),
+        })
     }
 }
 

@@ -69,7 +69,8 @@ pub enum Verb {
     Collect(crate::verbs::collect::Arguments),
     /// Fine-tunes a model on a file of conversations, or on preferences between them
     ///
-    /// Continues an interrupted training of the same data and settings.
+    /// Continues an interrupted training of the same data and settings. Several devices share the work:
+    /// `--device cuda:0,cuda:1`.
     Train(crate::verbs::train::Arguments),
     /// Makes the small base model from browsing text
     Pretrain(crate::verbs::pretrain::Arguments),

@@ -97,8 +97,12 @@ pub fn training_set(run: &Path, name: &str) -> anyhow::Result<Vec<TrainedItem>> 
         let names = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
         bail!("{} has no training set `{name}`: there is {names}", run.display());
     }
+    items_of(&file)
+}
+
+fn items_of(file: &Path) -> anyhow::Result<Vec<TrainedItem>> {
     let unreadable = || format!("cannot read the training set {}", file.display());
-    let text = std::fs::read(&file).with_context(unreadable)?;
+    let text = std::fs::read(file).with_context(unreadable)?;
     serde_json::from_slice(&text).with_context(unreadable)
 }
 
@@ -124,11 +128,8 @@ impl Trainings {
         files.sort();
         let mut trainings: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
         for file in files {
-            let unreadable = || format!("cannot read the training set {}", file.display());
-            let text = std::fs::read(&file).with_context(unreadable)?;
-            let items: Vec<TrainedItem> = serde_json::from_slice(&text).with_context(unreadable)?;
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
-            for TrainedItem { trajectory, train_from } in items {
+            for TrainedItem { trajectory, train_from } in items_of(&file)? {
                 let of_it = trainings.entry(trajectory).or_default();
                 of_it.push((name.clone().into_owned(), train_from));
             }

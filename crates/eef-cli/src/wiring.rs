@@ -6,12 +6,11 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
 use eef_chat::PromptTemplate;
 use eef_core::{Control, Environment, Split, Trajectory, TrajectoryId};
 use eef_llama::{LoraConfig, LoraTarget};
-use eef_train::Schedule;
 use eef_weights::directory_hash;
 
 use crate::config::Config;
@@ -81,7 +80,7 @@ pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
         batch_size: train.batch_size,
         micro_batch_tokens: train.micro_batch_tokens,
         learning_rate: train.learning_rate,
-        schedule: schedule(&train.schedule)?,
+        schedule: train.schedule.parse().map_err(anyhow::Error::msg)?,
         warmup_fraction: train.warmup_fraction,
         adamw: eef_train::AdamWConfig { weight_decay: train.weight_decay, ..defaults.adamw },
         max_gradient_norm: train.max_gradient_norm,
@@ -105,15 +104,6 @@ pub fn lora(train: &crate::config::TrainConfig, seed: u64) -> anyhow::Result<Opt
         ..LoraConfig::default()
     };
     Ok((train.lora_rank > 0).then_some(config))
-}
-
-fn schedule(name: &str) -> anyhow::Result<Schedule> {
-    match name {
-        "cosine" => Ok(Schedule::Cosine),
-        "linear" => Ok(Schedule::Linear),
-        "constant" => Ok(Schedule::Constant),
-        other => bail!("unknown schedule `{other}`: expected cosine, linear or constant"),
-    }
 }
 
 /// The experts' trajectories: read from files, or asked of scripted teachers now.

@@ -4,7 +4,7 @@ use eef_llama::LlamaConfig;
 use serde::Serialize;
 
 use crate::forward::rows_at_once;
-use crate::{TrainConfig, TrainExample};
+use crate::{PreferencePair, TrainConfig, TrainExample};
 
 /// Bytes of a number; weights, gradients, moments and activations are all f32.
 const F32: u64 = 4;
@@ -37,16 +37,43 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
-    /// For examples (both of every pair, in preference training) on a model.
-    pub fn new(model: &LlamaConfig, config: &TrainConfig, examples: &[&TrainExample]) -> Self {
+    /// Of a training on examples ([`Trainer::run`](crate::Trainer::run)).
+    pub fn of_examples(
+        model: &LlamaConfig,
+        config: &TrainConfig,
+        examples: &[TrainExample],
+    ) -> Self {
+        let sizes = examples.iter().map(|example| (example.n_tokens(), example.n_trained()));
+        Self::of(model, config, sizes)
+    }
+
+    /// Of a training on pairs ([`Trainer::run_preferences`](crate::Trainer::run_preferences)), each of
+    /// which goes through the model at once.
+    pub fn of_pairs(model: &LlamaConfig, config: &TrainConfig, pairs: &[PreferencePair]) -> Self {
+        let sizes = pairs.iter().map(|PreferencePair { chosen, rejected }| {
+            let n_trained = chosen.n_trained() + rejected.n_trained();
+            (chosen.n_tokens() + rejected.n_tokens(), n_trained)
+        });
+        Self::of(model, config, sizes)
+    }
+
+    /// From tokens, and trained ones, of what stays together.
+    fn of(
+        model: &LlamaConfig,
+        config: &TrainConfig,
+        sizes: impl Iterator<Item = (usize, usize)>,
+    ) -> Self {
         let n_parameters = model.n_parameters() as u64;
         let n_adapters = config.lora.as_ref().map(|lora| lora.n_parameters(model) as u64);
         let n_trained = n_adapters.unwrap_or(n_parameters);
         let n_workers = config.resolved_workers() as u64;
 
-        let n_tokens: usize = examples.iter().map(|example| example.n_tokens()).sum();
-        let longest = examples.iter().map(|example| example.n_tokens()).max().unwrap_or(0);
-        let n_targets: usize = examples.iter().map(|example| example.n_trained()).sum();
+        let (mut n_tokens, mut n_targets, mut longest) = (0, 0, 0);
+        for (of_unit, trained) in sizes {
+            n_tokens += of_unit;
+            n_targets += trained;
+            longest = longest.max(of_unit);
+        }
         let of_micro_batch = n_tokens.min(config.micro_batch_tokens.max(longest)) as u64;
         let share = n_targets as f64 / n_tokens.max(1) as f64;
         let n_rows =
@@ -106,8 +133,7 @@ mod tests {
         let model = LlamaConfig::tiny(100);
         let config = TrainConfig { n_workers: 2, micro_batch_tokens: 50, ..TrainConfig::default() };
         let examples = [example(40), example(30)];
-        let examples: Vec<_> = examples.iter().collect();
-        let found = MemoryEstimate::new(&model, &config, &examples);
+        let found = MemoryEstimate::of_examples(&model, &config, &examples);
         let n = model.n_parameters() as u64;
         assert_eq!((found.n_parameters, found.n_trained_parameters), (n, n));
         assert_eq!((found.weights, found.optimiser), (4 * n, 8 * n));
@@ -118,12 +144,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_goes_through_at_once() {
+        let (model, config) = (LlamaConfig::tiny(100), TrainConfig::default());
+        let config = TrainConfig { micro_batch_tokens: 50, ..config };
+        let pair = PreferencePair { chosen: example(60), rejected: example(40) };
+        let of_pair = MemoryEstimate::of_pairs(&model, &config, &[pair]);
+        assert_eq!(of_pair, MemoryEstimate::of_examples(&model, &config, &[example(100)]));
+    }
+
+    #[test]
     fn adapters_and_checkpointed_layers_take_less() {
         let model = LlamaConfig::preset("llama3-8b-instruct").unwrap();
         let full = TrainConfig { n_workers: 1, micro_batch_tokens: 2048, ..TrainConfig::default() };
         let examples = [example(2048)];
-        let examples: Vec<_> = examples.iter().collect();
-        let of = |config: &TrainConfig| MemoryEstimate::new(&model, config, &examples);
+        let of = |config: &TrainConfig| MemoryEstimate::of_examples(&model, config, &examples);
         let lora = TrainConfig { lora: Some(LoraConfig::default()), ..full.clone() };
         let light = TrainConfig { checkpoint_layers: true, ..lora.clone() };
         assert!(of(&lora).total() < of(&full).total() / 3);

@@ -56,9 +56,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub fn new(model: &Llama, checkpoint_layers: bool) -> Self {
-        let n_rows_at_once = rows_at_once(model.config());
-        Self { n_parameters: n_parameters(model), checkpoint_layers, n_rows_at_once }
+    pub fn new(model: &Llama, n_parameters: usize, checkpoint_layers: bool) -> Self {
+        Self { n_parameters, checkpoint_layers, n_rows_at_once: rows_at_once(model.config()) }
     }
 }
 
@@ -255,7 +254,7 @@ pub fn log_likelihoods(model: &Llama, examples: &[&TrainExample]) -> Result<Vec<
     }
     let targets = Targets::of(examples)?;
     let read = targets.select(model.forward_hidden(&targets.packed).map_err(failed)?);
-    let losses = losses_of_rows(model, &read, &targets, Plan::new(model, false).n_rows_at_once)?;
+    let losses = losses_of_rows(model, &read, &targets, rows_at_once(model.config()))?;
     Ok(sums(&losses, examples).map(|sum| -sum).collect())
 }
 
@@ -316,7 +315,7 @@ pub fn loss_and_gradients(
     }
     let examples: Vec<&TrainExample> = examples.iter().collect();
     let scale = 1.0 / n_trained as f64;
-    let plan = Plan::new(model, false);
+    let plan = Plan::new(model, n_parameters(model), false);
     let part = forward_backward(model, &examples, Weighing::Constant(scale), plan)?;
     let gradients = unflatten(model.valid(), &part.gradients.0);
     Ok((part.loss_sum() * scale, gradients))
@@ -390,7 +389,10 @@ mod tests {
         ];
         for (name, model) in models {
             for weigh in [|| Weighing::Constant(0.05), by_losses] {
-                let whole = Plan { n_rows_at_once: 1_000, ..Plan::new(&model, false) };
+                let whole = Plan {
+                    n_rows_at_once: 1_000,
+                    ..Plan::new(&model, n_parameters(&model), false)
+                };
                 let expected = forward_backward(&model, &examples, weigh(), whole).unwrap();
                 for (checkpoint_layers, n_rows_at_once) in [(false, 3), (true, 1_000), (true, 4)] {
                     let plan = Plan { checkpoint_layers, n_rows_at_once, ..whole };

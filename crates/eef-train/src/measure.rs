@@ -4,7 +4,7 @@ use eef_llama::Llama;
 
 use crate::gradients::n_parameters;
 use crate::session::Session;
-use crate::trainer::{Data, check};
+use crate::trainer::{Data, check, with_adapters};
 use crate::units::Units;
 use crate::{TrainConfig, TrainError, TrainExample, TrainObserver};
 
@@ -29,12 +29,7 @@ pub fn measure_steps(
         return Err(TrainError::NoExamples);
     }
     check(&model, Data::Examples(examples))?;
-    let mut model = match &config.lora {
-        None => model,
-        Some(lora) => {
-            model.with_lora(lora).map_err(|source| TrainError::Lora { source: Box::new(source) })?
-        }
-    };
+    let mut model = with_adapters(model, config)?;
     let n_parameters = n_parameters(&model);
     let units = Units::Examples(examples);
     let mut session = Session::started(config, units, &[], n_parameters, String::new())?;

@@ -15,6 +15,22 @@ pub enum Schedule {
     Constant,
 }
 
+impl std::str::FromStr for Schedule {
+    type Err = String;
+
+    /// Reads a name as configurations have it.
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "cosine" => Ok(Self::Cosine),
+            "linear" => Ok(Self::Linear),
+            "constant" => Ok(Self::Constant),
+            other => {
+                Err(format!("unknown schedule `{other}`: expected cosine, linear or constant"))
+            }
+        }
+    }
+}
+
 impl Schedule {
     /// The factor on the peak learning rate in one step, counted from 0.
     ///

@@ -227,7 +227,7 @@ impl<'a> Session<'a> {
         let limit = self.config.micro_batch_tokens;
         let pieces = micro_batches(batch, |unit| self.units.n_tokens(unit), limit);
         let scale = 1.0 / n_averaged as f64;
-        let plan = Plan::new(model, self.config.checkpoint_layers);
+        let plan = Plan::new(model, self.position.n_parameters, self.config.checkpoint_layers);
         // Weights have changed since the last step, and nobody may hold them when they change again.
         let copies: Vec<Llama> =
             self.other_devices.iter().map(|device| model.clone().to_device(device)).collect();

@@ -168,12 +168,7 @@ impl Trainer {
             source: Box::new(error),
         })?;
         check(&model, data)?;
-        let model = match &self.config.lora {
-            None => model,
-            Some(lora) => model
-                .with_lora(lora)
-                .map_err(|source| TrainError::Lora { source: Box::new(source) })?,
-        };
+        let model = with_adapters(model, &self.config)?;
 
         let checkpoints = CheckpointDirectory::open(checkpoints)?;
         let units = match data {
@@ -216,6 +211,16 @@ fn remove_reference(paths: &TrainPaths<'_>) -> Result<(), TrainError> {
             Err(TrainError::io("remove", &path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// The model as it is trained: with adapters, where the configuration asks for them.
+pub(crate) fn with_adapters(model: Llama, config: &TrainConfig) -> Result<Llama, TrainError> {
+    match &config.lora {
+        None => Ok(model),
+        Some(lora) => {
+            model.with_lora(lora).map_err(|source| TrainError::Lora { source: Box::new(source) })
+        }
     }
 }
 

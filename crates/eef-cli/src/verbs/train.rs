@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
     /// What becomes of the learning rate after the warm-up: cosine, linear or constant
-    #[arg(long, value_name = "NAME", default_value = "cosine", value_parser = schedule)]
+    #[arg(long, value_name = "NAME", default_value = "cosine")]
     schedule: Schedule,
     /// Share of the steps in which the learning rate rises
     #[arg(long, value_name = "SHARE", default_value_t = 0.03)]
@@ -72,15 +72,6 @@ pub struct Arguments {
     /// Orders the data and draws the adapters
     #[arg(long, default_value_t = 0)]
     seed: u64,
-}
-
-fn schedule(name: &str) -> Result<Schedule, String> {
-    match name {
-        "cosine" => Ok(Schedule::Cosine),
-        "linear" => Ok(Schedule::Linear),
-        "constant" => Ok(Schedule::Constant),
-        _ => Err("expected cosine, linear or constant".to_owned()),
-    }
 }
 
 /// Fine-tunes.
