@@ -8,8 +8,8 @@ use eef_agent::{LearnerOptions, LlamaLearner, create_model};
 use eef_chat::{BpeTraining, ChatTemplate, Encoder, PromptTemplate, Tokenizer, train_bpe};
 use eef_core::{
     Action, Author, Control, ConversationId, EpisodeEnd, Learner, Message, Observation, Origin,
-    Outcome, Reward, Sampling, Seed, Split, Step, TaskId, TrainRequest, TrainingItem, Trajectory,
-    TrajectoryId, Turn,
+    Outcome, Reward, Sampling, Seed, Split, Step, TaskId, TrainRequest, TrainingData, TrainingItem,
+    Trajectory, TrajectoryId, Turn,
 };
 use eef_llama::LlamaConfig;
 
@@ -25,12 +25,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     create_model(&base, &LlamaConfig::tiny(1), &encoder, 1)?;
 
     let learner = LlamaLearner::new(LearnerOptions::default())?;
-    let items = [TrainingItem { trajectory: Arc::new(trajectory()), train_from: 0 }];
+    let items = [TrainingItem { trajectory: Arc::new(trajectory()), train_from: 0, label: None }];
     let request = TrainRequest {
         init: &base,
         output: &tuned,
         scratch: &scratch,
-        items: &items,
+        data: TrainingData::Demonstrations(&items),
         n_epochs: 40,
         learning_rate: 3e-3,
         seed: Seed::new(1),

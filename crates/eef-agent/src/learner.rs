@@ -1,17 +1,19 @@
 //! A learner over a trainer: trajectories in, model directories out.
 
+use std::ops::Range;
 use std::path::Path;
 
 use eef_chat::{Encoder, Example};
 use eef_core::{
-    Control, Event, Learner, LearnerError, Policy, TrainRequest, TrainSummary, TrainingItem,
+    Control, Event, Learner, LearnerError, OutcomeLabel, Policy, PreferenceItem, TrainRequest,
+    TrainSummary, TrainingData, TrainingItem, Trajectory,
 };
 use eef_llama::{InferenceModel, device};
-use eef_train::{TrainConfig, TrainExample, TrainPaths, Trainer};
+use eef_train::{PreferenceConfig, PreferencePair, TrainConfig, TrainExample, TrainPaths, Trainer};
 
 use crate::shared::LastLoaded;
 use crate::watch::{observer, sentence};
-use crate::{AgentError, LearnerOptions, LlamaPolicy, LoadOptions, model};
+use crate::{AgentError, LearnerOptions, LlamaPolicy, LoadOptions, PreferenceOptions, model};
 
 /// A [`Learner`] for models in Hugging Face directories.
 ///
@@ -49,19 +51,43 @@ impl LlamaLearner {
         directory: &Path,
         items: &[TrainingItem],
     ) -> Result<Vec<TrainExample>, AgentError> {
+        let reader = self.reader(directory)?;
+        items
+            .iter()
+            .map(|item| {
+                let trained = item.train_from..item.trajectory.n_actions();
+                reader.example(&item.trajectory, trained, item.label)
+            })
+            .collect()
+    }
+
+    /// The same of pairs.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn pairs(
+        &self,
+        directory: &Path,
+        pairs: &[PreferenceItem],
+    ) -> Result<Vec<PreferencePair>, AgentError> {
+        let reader = self.reader(directory)?;
+        pairs
+            .iter()
+            .map(|PreferenceItem { chosen, rejected, n_rejected_actions }| {
+                Ok(PreferencePair {
+                    chosen: reader.example(chosen, 0..chosen.n_actions(), None)?,
+                    rejected: reader.example(rejected, 0..*n_rejected_actions, None)?,
+                })
+            })
+            .collect()
+    }
+
+    fn reader(&self, directory: &Path) -> Result<Reader<'_>, AgentError> {
         let encoder = model::open_encoder(directory)?;
         let config = model::open_config(directory)?;
         model::check_vocabulary(directory, &encoder, &config)?;
         let limit = self.options.generation.limit(&config)?;
-        let prompt = self.options.prompt;
-        items
-            .iter()
-            .map(|item| {
-                let (trajectory, from) = (&item.trajectory, item.train_from);
-                let example = Example::of_trajectory(&encoder, trajectory, from, prompt, limit)?;
-                Ok(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?)
-            })
-            .collect()
+        Ok(Reader { options: &self.options, encoder, limit })
     }
 
     fn run(
@@ -69,7 +95,6 @@ impl LlamaLearner {
         request: &TrainRequest<'_>,
         control: &Control<'_>,
     ) -> Result<TrainSummary, AgentError> {
-        let examples = self.examples(request.init, request.items)?;
         let config = TrainConfig {
             n_epochs: request.n_epochs,
             learning_rate: request.learning_rate,
@@ -78,11 +103,45 @@ impl LlamaLearner {
         };
         let paths =
             TrainPaths { init: request.init, output: request.output, scratch: request.scratch };
-        let trainer = Trainer::new(config, device(&self.options.device)?)?;
+        let device = device(&self.options.device)?;
         let mut observer = observer("train", control, request.scratch);
-        let summary = trainer.run(&paths, &examples, &mut observer)?;
+        let summary = match request.data {
+            TrainingData::Demonstrations(items) => {
+                let examples = self.examples(request.init, items)?;
+                Trainer::new(config, device)?.run(&paths, &examples, &mut observer)?
+            }
+            TrainingData::Preferences { pairs, beta } => {
+                let PreferenceOptions { batch_size, schedule, warmup_fraction } =
+                    self.options.preferences;
+                let config = TrainConfig { batch_size, schedule, warmup_fraction, ..config };
+                let pairs = self.pairs(request.init, pairs)?;
+                let preference = PreferenceConfig { beta };
+                let trainer = Trainer::new(config, device)?;
+                trainer.run_preferences(&paths, &pairs, preference, &mut observer)?
+            }
+        };
         control.report(Event::Finished { summary: sentence(&summary) });
         Ok(summary)
+    }
+}
+
+/// Reads trajectories as a model does.
+struct Reader<'a> {
+    options: &'a LearnerOptions,
+    encoder: Encoder,
+    limit: usize,
+}
+
+impl Reader<'_> {
+    fn example(
+        &self,
+        trajectory: &Trajectory,
+        trained: Range<usize>,
+        label: Option<OutcomeLabel>,
+    ) -> Result<TrainExample, AgentError> {
+        let prompt = self.options.prompt.announcing(label, self.options.label_style);
+        let example = Example::of_actions(&self.encoder, trajectory, trained, prompt, self.limit)?;
+        Ok(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?)
     }
 }
 
@@ -92,7 +151,7 @@ impl Learner for LlamaLearner {
         request: &TrainRequest<'_>,
         control: &Control<'_>,
     ) -> Result<TrainSummary, LearnerError> {
-        if request.items.is_empty() {
+        if request.data.is_empty() {
             return Err(LearnerError::NoItems);
         }
         // Training needs the memory, and what explores next is another model.

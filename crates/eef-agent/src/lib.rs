@@ -55,7 +55,7 @@ pub use error::AgentError;
 pub use fine_tune::{FineTuneData, FineTuneRequest, fine_tune};
 pub use learner::LlamaLearner;
 pub use model::{LoadOptions, TOKENIZER_FILE, create_model, open_encoder};
-pub use options::{GenerationOptions, LearnerOptions};
+pub use options::{GenerationOptions, LearnerOptions, PreferenceOptions};
 pub use policy::LlamaPolicy;
 pub use pretrain::{PretrainRequest, Trained, pretrain, pretrain_examples};
 pub use watch::TENSORBOARD_FOLDER;

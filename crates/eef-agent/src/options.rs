@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use eef_chat::PromptTemplate;
+use eef_chat::{LabelStyle, PromptTemplate};
 use eef_llama::{Generator, GeneratorConfig, LlamaConfig};
-use eef_train::TrainConfig;
+use eef_train::{Schedule, TrainConfig};
 
 use crate::{AgentError, model};
 
@@ -64,10 +64,31 @@ pub struct LearnerOptions {
     pub device: String,
     /// How an episode's opening becomes the first message; rollouts must use the same.
     pub prompt: PromptTemplate,
+    /// How a prompt announces an outcome, where it does; rollouts must use the same.
+    pub label_style: LabelStyle,
     /// How to train. Epochs, learning rate and seed come with each request and replace its own.
     pub train: TrainConfig,
+    /// What is different where pairs are told apart.
+    pub preferences: PreferenceOptions,
     /// How policies generate.
     pub generation: GenerationOptions,
+}
+
+/// What is different in training on pairs, with ETO's values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PreferenceOptions {
+    /// Pairs per optimiser step.
+    pub batch_size: usize,
+    /// What becomes of the learning rate after the warm-up.
+    pub schedule: Schedule,
+    /// Share of the steps in which the learning rate rises linearly to its peak.
+    pub warmup_fraction: f64,
+}
+
+impl Default for PreferenceOptions {
+    fn default() -> Self {
+        Self { batch_size: 32, schedule: Schedule::Constant, warmup_fraction: 0.1 }
+    }
 }
 
 impl Default for LearnerOptions {
@@ -75,7 +96,9 @@ impl Default for LearnerOptions {
         Self {
             device: "cpu".to_owned(),
             prompt: PromptTemplate::Short,
+            label_style: LabelStyle::default(),
             train: TrainConfig::default(),
+            preferences: PreferenceOptions::default(),
             generation: GenerationOptions::default(),
         }
     }

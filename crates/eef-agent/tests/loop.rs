@@ -13,8 +13,8 @@ use eef_core::testing::Corridor;
 use eef_core::{
     Author, Control, ConversationId, Environment, EpisodeEnd, Event, Interrupt, Learner,
     LearnerError, Message, Origin, Outcome, Policy, PolicyError, Progress, ReplyEnd, Reward,
-    Sampling, Seed, Split, Step, TaskId, TrainRequest, TrainingItem, Trajectory, TrajectoryId,
-    Turn,
+    Sampling, Seed, Split, Step, TaskId, TrainRequest, TrainingData, TrainingItem, Trajectory,
+    TrajectoryId, Turn,
 };
 use eef_llama::LlamaConfig;
 use eef_train::TrainConfig;
@@ -105,7 +105,9 @@ fn expert(goal: u32) -> Trajectory {
 }
 
 fn items() -> Vec<TrainingItem> {
-    [1, 3].map(|goal| TrainingItem { trajectory: Arc::new(expert(goal)), train_from: 0 }).into()
+    [1, 3]
+        .map(|goal| TrainingItem { trajectory: Arc::new(expert(goal)), train_from: 0, label: None })
+        .into()
 }
 
 fn train(init: &Path, output: &Path, control: &Control<'_>) -> Result<(), LearnerError> {
@@ -115,7 +117,7 @@ fn train(init: &Path, output: &Path, control: &Control<'_>) -> Result<(), Learne
         init,
         output,
         scratch: &scratch,
-        items: &items,
+        data: TrainingData::Demonstrations(&items),
         n_epochs: N_EPOCHS,
         learning_rate: 5e-3,
         seed: Seed::new(1),
@@ -461,7 +463,7 @@ fn mistakes_are_named() {
             init,
             output: &output,
             scratch: &scratch,
-            items,
+            data: TrainingData::Demonstrations(items),
             n_epochs: 1,
             learning_rate: 1e-3,
             seed: Seed::new(1),
@@ -473,7 +475,7 @@ fn mistakes_are_named() {
     let LearnerError::Failed { source, .. } = missing else { panic!("{missing}") };
     assert!(source.to_string().contains("nowhere/tokenizer.json"), "{source}");
     let trajectory = Arc::new(expert(1));
-    let none = train(&[TrainingItem { trajectory, train_from: 9 }], &base);
+    let none = train(&[TrainingItem { trajectory, train_from: 9, label: None }], &base);
     let LearnerError::Failed { source, .. } = none else { panic!("{none}") };
     assert!(source.to_string().contains("none of them trained"), "{source}");
 }

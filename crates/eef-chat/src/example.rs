@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use eef_core::{Message, Trajectory};
 
-use crate::{ChatError, Encoder, PromptTemplate, Tokenizer};
+use crate::{ChatError, Encoder, Prompt, Tokenizer};
 
 /// Which tokens of a sequence carry loss (the paper's `m_l`).
 ///
@@ -64,19 +64,38 @@ impl Example {
         encoder: &Encoder,
         trajectory: &Trajectory,
         train_from: usize,
-        prompt: PromptTemplate,
+        prompt: impl Into<Prompt>,
         context_length: usize,
     ) -> Result<Self, ChatError> {
-        if train_from >= trajectory.n_actions() {
+        let trained = train_from..trajectory.n_actions();
+        Self::of_actions(encoder, trajectory, trained, prompt, context_length)
+    }
+
+    /// A trajectory up to action `trained.end` (or its end, if that comes first), of which the
+    /// actions from `trained.start` on are trained: otherwise as [`Example::of_trajectory`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_actions(
+        encoder: &Encoder,
+        trajectory: &Trajectory,
+        trained: Range<usize>,
+        prompt: impl Into<Prompt>,
+        context_length: usize,
+    ) -> Result<Self, ChatError> {
+        let train_from = trained.start;
+        let n_actions = trained.end.min(trajectory.n_actions());
+        if train_from >= n_actions {
             return Err(ChatError::NothingTrained {
                 trajectory: trajectory.id,
-                n_actions: trajectory.n_actions(),
+                n_actions,
                 train_from,
             });
         }
         let mut conversation = encoder.start();
-        for message in messages_of(trajectory, prompt) {
-            encoder.push(&mut conversation, &message)?;
+        // The prompt, then a reply and an observation for each action but the last.
+        for message in messages_of(trajectory, prompt).iter().take(2 * n_actions) {
+            encoder.push(&mut conversation, message)?;
         }
         if conversation.len() > context_length {
             return Err(ChatError::TooLong {
@@ -157,8 +176,9 @@ impl Example {
 
 /// The messages of a trajectory, as a rollout exchanged them: the prompt, then replies and
 /// observations in turn, up to the last reply.
-pub fn messages_of(trajectory: &Trajectory, prompt: PromptTemplate) -> Vec<Message> {
-    let first = prompt.render(&trajectory.instruction, trajectory.first_observation.as_str());
+pub fn messages_of(trajectory: &Trajectory, prompt: impl Into<Prompt>) -> Vec<Message> {
+    let first =
+        prompt.into().render(&trajectory.instruction, trajectory.first_observation.as_str());
     let mut messages = vec![Message::user(first)];
     for (index, step) in trajectory.steps.iter().enumerate() {
         messages.push(Message::assistant(step.reply.clone(), step.sampled.clone()));
@@ -174,6 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::PromptTemplate;
     use crate::testing::{tiny_encoder, trajectory};
 
     fn example(replies: &[&str], train_from: usize) -> Result<Example, ChatError> {
@@ -195,6 +216,18 @@ mod tests {
         take room 3
         room 0<|assistant|>right<|end|>room 1<|assistant|>left<|end|>room 2<|assistant|>⟦right<|end|>⟧room 3<|assistant|>⟦take<|end|>⟧
         ");
+    }
+
+    #[test]
+    fn a_trajectory_that_is_cut_is_that_of_its_first_actions() {
+        let replies = ["right", "left", "right", "take"];
+        let cut = |trained| {
+            let (trajectory, prompt) = (trajectory(&replies), PromptTemplate::Short);
+            Example::of_actions(tiny_encoder(), &trajectory, trained, prompt, 1_000)
+        };
+        assert_eq!(cut(0..2).unwrap(), example(&replies[..2], 0).unwrap());
+        assert_eq!(cut(1..9).unwrap(), example(&replies, 1).unwrap());
+        assert!(cut(2..2).is_err());
     }
 
     #[test]

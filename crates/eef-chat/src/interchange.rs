@@ -4,7 +4,7 @@
 use eef_core::{Role, Trajectory};
 use serde_json::{Map, Value, json};
 
-use crate::{PromptTemplate, messages_of};
+use crate::{Prompt, messages_of};
 
 /// How a program wants conversations, and the mark of what is trained.
 ///
@@ -39,7 +39,7 @@ impl ChatFormat {
         self,
         trajectory: &Trajectory,
         train_from: usize,
-        prompt: PromptTemplate,
+        prompt: impl Into<Prompt>,
     ) -> Value {
         let mut n_replies = 0;
         let messages: Vec<Value> = messages_of(trajectory, prompt)
@@ -89,6 +89,7 @@ impl std::str::FromStr for ChatFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PromptTemplate;
     use crate::testing::{tiny_encoder, trajectory};
     use crate::{Example, Sample};
 

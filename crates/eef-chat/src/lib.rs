@@ -55,7 +55,7 @@ pub use error::ChatError;
 pub use example::{Example, LossMask, messages_of};
 pub use interchange::ChatFormat;
 pub use jinja::{ChatMessage, JinjaTemplate};
-pub use prompt::PromptTemplate;
+pub use prompt::{LabelStyle, Prompt, PromptTemplate};
 pub use template::{ChatTemplate, PRESETS, TEMPLATE_FILE};
 pub use tokenizer::Tokenizer;
 

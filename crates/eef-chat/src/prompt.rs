@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use eef_core::Opening;
+use eef_core::{Opening, OutcomeLabel};
 
 use crate::ChatError;
 
@@ -57,8 +57,102 @@ impl PromptTemplate {
 
     /// The first user message of an opening.
     pub fn of_opening(self, opening: &Opening) -> String {
+        Prompt::from(self).of_opening(opening)
+    }
+
+    /// The same prompt, announcing an outcome where there is one to announce.
+    pub fn announcing(self, label: Option<OutcomeLabel>, style: LabelStyle) -> Prompt {
+        Prompt { template: self, announced: label.map(|label| (label, style)) }
+    }
+}
+
+/// A prompt template, and what the prompt announces of the trajectory that follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Prompt {
+    template: PromptTemplate,
+    announced: Option<(OutcomeLabel, LabelStyle)>,
+}
+
+impl Prompt {
+    /// The first user message: see [`PromptTemplate::render`].
+    pub fn render(self, instruction: &str, observation: &str) -> String {
+        let text = self.template.render(instruction, observation);
+        match self.announced {
+            None => text,
+            Some((label, style)) => format!("{}\n{text}", style.line(label)),
+        }
+    }
+
+    /// The first user message of an opening.
+    pub fn of_opening(self, opening: &Opening) -> String {
         self.render(&opening.instruction, opening.observation.as_str())
     }
+}
+
+impl From<PromptTemplate> for Prompt {
+    fn from(template: PromptTemplate) -> Self {
+        Self { template, announced: None }
+    }
+}
+
+/// How a prompt announces an outcome: a line of its own before everything else (negative-aware
+/// training, Wang et al. 2024, which compares several).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum LabelStyle {
+    /// A sentence that asks for a correct or an incorrect solution.
+    #[default]
+    Sentence,
+    /// `[Correct]` or `[Incorrect]`.
+    Correct,
+    /// `[Good]` or `[Bad]`.
+    Good,
+}
+
+impl LabelStyle {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sentence, Self::Correct, Self::Good];
+
+    /// The name used in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sentence => "sentence",
+            Self::Correct => "correct",
+            Self::Good => "good",
+        }
+    }
+
+    fn line(self, label: OutcomeLabel) -> &'static str {
+        match (self, label) {
+            (Self::Sentence, OutcomeLabel::Positive) => "Give a correct solution of this task.",
+            (Self::Sentence, OutcomeLabel::Negative) => "Give an incorrect solution of this task.",
+            (Self::Correct, OutcomeLabel::Positive) => "[Correct]",
+            (Self::Correct, OutcomeLabel::Negative) => "[Incorrect]",
+            (Self::Good, OutcomeLabel::Positive) => "[Good]",
+            (Self::Good, OutcomeLabel::Negative) => "[Bad]",
+        }
+    }
+}
+
+impl FromStr for LabelStyle {
+    type Err = ChatError;
+
+    fn from_str(text: &str) -> Result<Self, ChatError> {
+        named(&Self::ALL, Self::name, "style of a label", text)
+    }
+}
+
+/// The one of that name.
+fn named<T: Copy>(
+    all: &[T],
+    name: fn(T) -> &'static str,
+    what: &'static str,
+    text: &str,
+) -> Result<T, ChatError> {
+    all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| ChatError::UnknownName {
+        what,
+        found: text.to_owned(),
+        expected: all.iter().map(|one| name(*one)).collect::<Vec<_>>().join(", "),
+    })
 }
 
 impl fmt::Display for PromptTemplate {
@@ -71,13 +165,7 @@ impl FromStr for PromptTemplate {
     type Err = ChatError;
 
     fn from_str(text: &str) -> Result<Self, ChatError> {
-        Self::ALL.into_iter().find(|prompt| prompt.name() == text).ok_or_else(|| {
-            ChatError::UnknownName {
-                what: "prompt",
-                found: text.to_owned(),
-                expected: Self::ALL.map(Self::name).join(", "),
-            }
-        })
+        named(&Self::ALL, Self::name, "prompt", text)
     }
 }
 
@@ -141,6 +229,23 @@ good.";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outcome_is_announced_in_a_line_before_everything_else() {
+        let short = PromptTemplate::Short;
+        for style in LabelStyle::ALL {
+            assert_eq!(style.name().parse::<LabelStyle>().unwrap(), style);
+            let of = |label| short.announcing(Some(label), style).render("take room 3", "room 0");
+            let [good, bad] = OutcomeLabel::ALL.map(of);
+            assert_ne!(good, bad);
+            for text in [good, bad] {
+                assert_eq!(text.split_once('\n').unwrap().1, "take room 3\nroom 0");
+            }
+        }
+        let plain = short.announcing(None, LabelStyle::Good);
+        assert_eq!(plain.render("take room 3", "room 0"), "take room 3\nroom 0");
+        assert!("worse".parse::<LabelStyle>().unwrap_err().to_string().contains("sentence"));
+    }
 
     #[test]
     fn the_short_prompt_says_everything_once() {

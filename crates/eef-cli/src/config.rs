@@ -41,6 +41,9 @@ pub struct Config {
     /// Rounds of training after exploration.
     #[serde(default)]
     pub train: TrainConfig,
+    /// The same where a method tells pairs apart (`eto`).
+    #[serde(default)]
+    pub preferences: PreferencesConfig,
     /// How the small base model is made (`pretrain`).
     #[serde(default)]
     pub pretrain: PretrainConfig,
@@ -112,7 +115,7 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MethodConfig {
-    /// `eef`, `rft`, `rft-x6`, `sft-pos` or `sft-all`.
+    /// One of `eef::METHODS`.
     pub name: String,
     /// The paper's I; behaviour cloning is the first.
     pub n_iterations: u32,
@@ -122,8 +125,23 @@ pub struct MethodConfig {
     pub anchors: String,
     /// Positives per solved task and round in `rft` and `rft-x6`; 0 takes all.
     pub n_positives_per_task: usize,
-    /// Temperatures of the rollouts per task of `rft-x6`.
+    /// The same in `dart-uniform`, and for the hardest task in `dart-prop2diff`.
+    pub n_dart_positives_per_task: usize,
+    /// Temperatures of the rollouts per task of `rft-x6`; other numbers of rollouts take the first
+    /// ones, and begin again where there are more.
     pub temperatures: Vec<f32>,
+    /// Whether `eto` compares with failed expert trajectories too.
+    pub eto_all_experts: bool,
+    /// How `nat` announces outcomes: `sentence`, `correct` or `good`.
+    pub nat_label: String,
+    /// Temperature of the trajectories that stand for an expert's in `eef-self`.
+    pub self_temperature: f32,
+    /// States that `eef-adaptive` tries on a failed trajectory where nothing is known to succeed.
+    pub n_blind: usize,
+    /// Into how many parts `eef-bandit` cuts the tasks.
+    pub n_bandit_parts: usize,
+    /// The round that is evaluated on test tasks: `best` on validation, or `last`.
+    pub tested: String,
     /// `previous`: a round continues the last one's model; `base`: it starts from the base model.
     pub init: String,
 }
@@ -193,6 +211,25 @@ pub struct TrainConfig {
     pub lora_alpha: f64,
     /// The adapted projections: `all-linear`, or some of q, k, v, o, gate, up, down.
     pub lora_targets: String,
+}
+
+/// Training on pairs: direct preference optimisation as ETO uses it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PreferencesConfig {
+    /// Passes over the pairs of a round.
+    pub n_epochs: usize,
+    /// Pairs per optimiser step.
+    pub batch_size: usize,
+    /// Peak learning rate of the first round of exploration, of the second, and so on; the last one
+    /// holds from there on.
+    pub learning_rates: Vec<f64>,
+    /// DPO's beta likewise.
+    pub betas: Vec<f64>,
+    /// `cosine`, `linear` or `constant`.
+    pub schedule: String,
+    /// Share of the steps in which the learning rate rises.
+    pub warmup_fraction: f64,
 }
 
 /// How the small base model is made.
@@ -325,7 +362,14 @@ impl Default for MethodConfig {
             n_simulations: 5,
             anchors: "floor".to_owned(),
             n_positives_per_task: 1,
-            temperatures: vec![0.2, 0.35, 0.5, 0.65, 0.8, 0.95],
+            n_dart_positives_per_task: 4,
+            temperatures: vec![0.65, 0.35, 0.95, 0.2, 0.8, 0.5],
+            eto_all_experts: false,
+            nat_label: "sentence".to_owned(),
+            self_temperature: 1.2,
+            n_blind: 2,
+            n_bandit_parts: 16,
+            tested: "best".to_owned(),
             init: "previous".to_owned(),
         }
     }
@@ -366,6 +410,19 @@ impl Default for TrainConfig {
             lora_rank: 0,
             lora_alpha: 16.0,
             lora_targets: "all-linear".to_owned(),
+        }
+    }
+}
+
+impl Default for PreferencesConfig {
+    fn default() -> Self {
+        Self {
+            n_epochs: 3,
+            batch_size: 32,
+            learning_rates: vec![1e-6, 5e-7],
+            betas: vec![0.1, 0.5],
+            schedule: "constant".to_owned(),
+            warmup_fraction: 0.1,
         }
     }
 }

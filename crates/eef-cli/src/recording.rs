@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use eef_agent::TENSORBOARD_FOLDER;
 use eef_core::{
-    Control, Event, Learner, LearnerError, Policy, Progress, TrainRequest, TrainSummary,
-    TrajectoryId,
+    Control, Event, Learner, LearnerError, OutcomeLabel, Policy, Progress, TrainRequest,
+    TrainSummary, TrainingData, Trajectory, TrajectoryId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,23 +18,100 @@ use crate::run_directory;
 /// A learner whose trainings are listed beside the models' directory, under the models' names.
 pub struct Recording<L>(pub L);
 
-/// One trained trajectory.
+/// One trained trajectory. A pair is two of them, the chosen one first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedItem {
     /// Which trajectory, in hexadecimal.
     pub trajectory: String,
     /// The first of its actions that is trained.
     pub train_from: usize,
+    /// How many of its actions were looked at, where not all were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_actions: Option<usize>,
+    /// What the prompt announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// Which of a pair it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+}
+
+/// What a prompt announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Label {
+    /// A solution.
+    Positive,
+    /// None.
+    Negative,
+}
+
+/// Which of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The better one.
+    Chosen,
+    /// The other.
+    Rejected,
+}
+
+impl TrainedItem {
+    /// A trajectory of which the actions from `train_from` on are trained.
+    fn new(trajectory: &Trajectory, train_from: usize) -> Self {
+        let trajectory = trajectory.id.to_string();
+        Self { trajectory, train_from, n_actions: None, label: None, side: None }
+    }
+
+    fn of(data: TrainingData<'_>) -> Vec<Self> {
+        match data {
+            TrainingData::Demonstrations(items) => (items.iter())
+                .map(|item| Self {
+                    label: item.label.map(Label::from),
+                    ..Self::new(&item.trajectory, item.train_from)
+                })
+                .collect(),
+            TrainingData::Preferences { pairs, .. } => (pairs.iter())
+                .flat_map(|pair| {
+                    let chosen = Self::new(&pair.chosen, 0);
+                    let rejected = Self {
+                        n_actions: Some(pair.n_rejected_actions),
+                        ..Self::new(&pair.rejected, 0)
+                    };
+                    [(chosen, Side::Chosen), (rejected, Side::Rejected)]
+                })
+                .map(|(item, side)| Self { side: Some(side), ..item })
+                .collect(),
+        }
+    }
+
+    /// The trained actions of the trajectory.
+    pub fn trained(&self, trajectory: &Trajectory) -> Range<usize> {
+        self.train_from..self.n_actions.unwrap_or(trajectory.n_actions())
+    }
+
+    /// What the prompt announced.
+    pub fn label(&self) -> Option<OutcomeLabel> {
+        self.label.map(|label| match label {
+            Label::Positive => OutcomeLabel::Positive,
+            Label::Negative => OutcomeLabel::Negative,
+        })
+    }
+}
+
+impl From<OutcomeLabel> for Label {
+    fn from(label: OutcomeLabel) -> Self {
+        match label {
+            OutcomeLabel::Positive => Self::Positive,
+            OutcomeLabel::Negative => Self::Negative,
+        }
+    }
 }
 
 fn record(name: &str, request: &TrainRequest<'_>) -> anyhow::Result<()> {
     let directory = directory(run_of(request));
     std::fs::create_dir_all(&directory)?;
-    let item = |item: &eef_core::TrainingItem| TrainedItem {
-        trajectory: item.trajectory.id.to_string(),
-        train_from: item.train_from,
-    };
-    let items: Vec<TrainedItem> = request.items.iter().map(item).collect();
+    let items = TrainedItem::of(request.data);
     run_directory::write(&directory.join(format!("{name}.json")), &serde_json::to_vec(&items)?)
 }
 
@@ -108,7 +186,7 @@ fn items_of(file: &Path) -> anyhow::Result<Vec<TrainedItem>> {
 
 /// What every model of a run was trained on, by trajectory.
 #[derive(Debug, Default)]
-pub struct Trainings(BTreeMap<String, Vec<(String, usize)>>);
+pub struct Trainings(BTreeMap<String, Vec<(String, TrainedItem)>>);
 
 impl Trainings {
     /// Reads every list of a run, in the order of the models' names; a run without lists has none.
@@ -126,12 +204,12 @@ impl Trainings {
             .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
             .collect();
         files.sort();
-        let mut trainings: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
+        let mut trainings: BTreeMap<String, Vec<(String, TrainedItem)>> = BTreeMap::new();
         for file in files {
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
-            for TrainedItem { trajectory, train_from } in items_of(&file)? {
-                let of_it = trainings.entry(trajectory).or_default();
-                of_it.push((name.clone().into_owned(), train_from));
+            for item in items_of(&file)? {
+                let of_it = trainings.entry(item.trajectory.clone()).or_default();
+                of_it.push((name.clone().into_owned(), item));
             }
         }
         Ok(Self(trainings))
@@ -142,8 +220,8 @@ impl Trainings {
         self.0.values().flatten().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The trainings that involve a trajectory: the model's name and the first trained action.
-    pub fn of(&self, id: &TrajectoryId) -> &[(String, usize)] {
+    /// The trainings that involve a trajectory: the model's name, and what of it is trained.
+    pub fn of(&self, id: &TrajectoryId) -> &[(String, TrainedItem)] {
         self.0.get(&id.to_string()).map_or(&[], Vec::as_slice)
     }
 }
@@ -213,6 +291,20 @@ mod tests {
     }
 
     #[test]
+    fn labels_and_pairs_are_listed_and_lists_without_them_stay_readable() {
+        let pair = r#"{"trajectory":"00","train_from":0,"n_actions":7,"side":"rejected"}"#;
+        let rejected: TrainedItem = serde_json::from_str(pair).unwrap();
+        assert_eq!((rejected.n_actions, rejected.side), (Some(7), Some(Side::Rejected)));
+        assert_eq!(serde_json::to_string(&rejected).unwrap(), pair);
+        let labelled = r#"{"trajectory":"00","train_from":1,"label":"negative"}"#;
+        let labelled: TrainedItem = serde_json::from_str(labelled).unwrap();
+        assert_eq!(labelled.label(), Some(OutcomeLabel::Negative));
+        let old: TrainedItem =
+            serde_json::from_str(r#"{"trajectory":"00","train_from":1}"#).unwrap();
+        assert_eq!((old.label(), old.side, old.n_actions), (None, None, None));
+    }
+
+    #[test]
     fn trainings_are_found_by_trajectory_in_the_order_of_the_models() {
         let run = tempfile::tempdir().unwrap();
         let (a, b, c) = (
@@ -223,8 +315,13 @@ mod tests {
         assert!(Trainings::read(run.path()).unwrap().of(&a).is_empty());
         let lists = directory(run.path());
         std::fs::create_dir_all(&lists).unwrap();
-        let item =
-            |id: &TrajectoryId, train_from| TrainedItem { trajectory: id.to_string(), train_from };
+        let item = |id: &TrajectoryId, train_from| TrainedItem {
+            trajectory: id.to_string(),
+            train_from,
+            n_actions: None,
+            label: None,
+            side: None,
+        };
         let write = |name: &str, items: &[TrainedItem]| {
             std::fs::write(lists.join(name), serde_json::to_vec(items).unwrap()).unwrap();
         };
@@ -233,10 +330,14 @@ mod tests {
         std::fs::write(lists.join("round-04.partial"), "half").unwrap();
 
         let trainings = Trainings::read(run.path()).unwrap();
-        let named = |name: &str, from| (name.to_owned(), from);
-        let expected = [named("round-02", 0), named("round-02", 1), named("round-03", 2)];
+        let named = |name: &str, item: TrainedItem| (name.to_owned(), item);
+        let expected = [
+            named("round-02", item(&a, 0)),
+            named("round-02", item(&a, 1)),
+            named("round-03", item(&a, 2)),
+        ];
         assert_eq!(trainings.of(&a), expected);
-        assert_eq!(trainings.of(&b), [named("round-02", 4)]);
+        assert_eq!(trainings.of(&b), [named("round-02", item(&b, 4))]);
         assert!(trainings.of(&c).is_empty());
 
         std::fs::write(lists.join("round-05.json"), "[{").unwrap();

@@ -74,7 +74,11 @@ pub fn rounds(report: &RunReport) -> String {
 }
 
 fn tests(report: &RunReport) -> String {
-    let first = if report.method == "sft-all" { "SFT all" } else { "SFT pos" };
+    let first = match report.method.as_str() {
+        "sft-all" => "SFT all",
+        "nat" => "NAT",
+        _ => "SFT pos",
+    };
     let name = format!("{}, round {}", display_name(&report.method), report.best_round);
     let mut rows = vec![(first, &report.test_of_imitation)];
     if report.rounds.len() > 1 {
@@ -243,7 +247,8 @@ pub fn comparison(comparison: &Comparison) -> String {
 /// The behaviour-cloning curves of a comparison, one line per seed.
 pub fn curves(comparison: &Comparison) -> String {
     let mut table = Table::new(&["SFT pos, validation win by epochs", ""]);
-    let firsts = comparison.runs.iter().filter(|run| run.method != "sft-all");
+    let firsts =
+        comparison.runs.iter().filter(|run| !["sft-all", "nat"].contains(&run.method.as_str()));
     let mut last = None;
     for run in firsts.filter(|run| last.replace(run.seed) != Some(run.seed)) {
         let stages: Vec<_> = run

@@ -7,13 +7,13 @@ mod world;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner};
-use eef_chat::PromptTemplate;
-use eef_core::{Control, Environment, Split, Trajectory, TrajectoryId};
+use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner, PreferenceOptions};
+use eef_chat::{LabelStyle, Prompt, PromptTemplate};
+use eef_core::{Control, Environment, Opening, OutcomeLabel, Split, Trajectory, TrajectoryId};
 use eef_llama::{LoraConfig, LoraTarget};
 use eef_weights::directory_hash;
 
-use crate::config::Config;
+use crate::config::{Config, PreferencesConfig};
 use crate::paths;
 
 pub use checks::{check_names, check_run, check_settings, n_imitated, open_model, training_tasks};
@@ -23,6 +23,19 @@ pub use world::World;
 /// The prompt of the configuration.
 pub fn prompt(config: &Config) -> anyhow::Result<PromptTemplate> {
     Ok(config.model.prompt.parse()?)
+}
+
+/// The prompt of the configuration, announcing an outcome where there is one to announce.
+pub fn announced(config: &Config, label: Option<OutcomeLabel>) -> anyhow::Result<Prompt> {
+    Ok(prompt(config)?.announcing(label, config.method.nat_label.parse()?))
+}
+
+/// What turns an episode's opening into the first message, for rollouts.
+pub fn opening(
+    config: &Config,
+) -> anyhow::Result<impl Fn(&Opening, Option<OutcomeLabel>) -> String + Sync + use<>> {
+    let (prompt, style): (_, LabelStyle) = (prompt(config)?, config.method.nat_label.parse()?);
+    Ok(move |opening: &Opening, label| prompt.announcing(label, style).of_opening(opening))
 }
 
 /// The base model's directory. Its own context must hold what is asked of it.
@@ -50,7 +63,13 @@ pub fn learner(config: &Config) -> anyhow::Result<LlamaLearner> {
     let options = LearnerOptions {
         device: config.machine.device.clone(),
         prompt: prompt(config)?,
+        label_style: config.method.nat_label.parse()?,
         train: train_config(config)?,
+        preferences: PreferenceOptions {
+            batch_size: config.preferences.batch_size,
+            schedule: config.preferences.schedule.parse().map_err(anyhow::Error::msg)?,
+            warmup_fraction: config.preferences.warmup_fraction,
+        },
         generation: generation(config),
     };
     Ok(LlamaLearner::new(options)?)
@@ -175,9 +194,18 @@ pub fn run_config(config: &Config) -> eef::Config {
                 _ => eef::Init::Previous,
             },
         },
+        preferences: eef::PreferenceTuning {
+            n_epochs: config.preferences.n_epochs,
+            learning_rates: config.preferences.learning_rates.clone(),
+            betas: config.preferences.betas.clone(),
+        },
         evaluation: eef::EvaluationConfig {
             n_validation: config.data.n_validation_tasks,
             n_test: config.data.n_test_tasks,
+            tested: match config.method.tested.as_str() {
+                "last" => eef::Tested::Last,
+                _ => eef::Tested::Best,
+            },
             ..eef::EvaluationConfig::default()
         },
         n_train_tasks: config.data.n_train_tasks,
@@ -190,7 +218,12 @@ pub fn method(config: &Config, name: &str) -> anyhow::Result<Box<dyn eef::Method
         n_simulations: config.method.n_simulations,
         anchors: config.method.anchors.clone(),
         positives_per_task: config.method.n_positives_per_task,
+        dart_positives_per_task: config.method.n_dart_positives_per_task,
         temperatures: config.method.temperatures.clone(),
+        eto_all_experts: config.method.eto_all_experts,
+        self_temperature: config.method.self_temperature,
+        n_blind: config.method.n_blind,
+        n_bandit_parts: config.method.n_bandit_parts,
     };
     Ok(eef::method(name, &options)?)
 }
@@ -217,6 +250,14 @@ pub fn fingerprint(config: &Config, world: &World, base: &Path) -> anyhow::Resul
         vec![directory_hash(base)?, world.digest(config)?, serde_json::to_string(&engine)?];
     if config.data.faithful {
         parts.push("faithful".to_owned());
+    }
+    // As faithful: what is not set does not count, so that older runs stay themselves.
+    let (pairs, usual) = (&config.preferences, PreferencesConfig::default());
+    if *pairs != usual {
+        parts.push(serde_json::to_string(pairs)?);
+    }
+    if config.method.nat_label != LabelStyle::default().name() {
+        parts.push(config.method.nat_label.clone());
     }
     let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
     Ok(TrajectoryId::derive(&parts).to_string())

@@ -63,7 +63,8 @@ fn what_is_there_is_counted_and_only_the_machine_is_assumed() {
     let round = phase(&plan, "round 2: train");
     assert_eq!(number(&round["n_examples"]), 24.0 + n_experts);
     let explored = phase(&plan, "round 2: explore");
-    assert_eq!(number(&explored["n_rollouts"]), 24.0 + number(&sizes["n_simulated_states"]));
+    let n_rollouts = number(&explored["n_rollouts"]);
+    assert!(n_rollouts > 24.0 && n_rollouts <= 24.0 + 5.0 * n_experts, "{n_rollouts}");
 }
 
 #[test]

@@ -5,6 +5,34 @@ use std::sync::Arc;
 
 use crate::{Control, Policy, Seed, Trajectory};
 
+/// What a prompt may announce of the trajectory that follows it (negative-aware training, Wang et
+/// al. 2024): trained on both, asked for the positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OutcomeLabel {
+    /// It solves the task.
+    Positive,
+    /// It does not.
+    Negative,
+}
+
+impl OutcomeLabel {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Positive, Self::Negative];
+
+    /// What is true of a trajectory.
+    pub fn of(trajectory: &Trajectory) -> Self {
+        if trajectory.is_positive() { Self::Positive } else { Self::Negative }
+    }
+
+    /// Its name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Positive => "positive",
+            Self::Negative => "negative",
+        }
+    }
+}
+
 /// A trajectory, and the first of its actions to train on; actions before are context only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingItem {
@@ -12,6 +40,49 @@ pub struct TrainingItem {
     pub trajectory: Arc<Trajectory>,
     /// Index of the first trained action; 0 trains them all.
     pub train_from: usize,
+    /// What the prompt announces.
+    pub label: Option<OutcomeLabel>,
+}
+
+/// Two trajectories of one task, of which one is better. All actions of the chosen one count, and
+/// the first ones of the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreferenceItem {
+    /// The better one.
+    pub chosen: Arc<Trajectory>,
+    /// The other.
+    pub rejected: Arc<Trajectory>,
+    /// How many of its actions count, from the first; what follows is cut off.
+    pub n_rejected_actions: usize,
+}
+
+/// What to train on, in a fixed order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TrainingData<'a> {
+    /// Actions to imitate (the paper's masked loss).
+    Demonstrations(&'a [TrainingItem]),
+    /// Trajectories to tell apart (direct preference optimisation, as ETO uses it).
+    Preferences {
+        /// The pairs.
+        pairs: &'a [PreferenceItem],
+        /// DPO's β.
+        beta: f64,
+    },
+}
+
+impl TrainingData<'_> {
+    /// Items, or pairs.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Demonstrations(items) => items.len(),
+            Self::Preferences { pairs, .. } => pairs.len(),
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// One phase of training.
@@ -22,13 +93,13 @@ pub struct TrainRequest<'a> {
     pub output: &'a Path,
     /// Directory for the state that lets an interrupted training continue.
     pub scratch: &'a Path,
-    /// What to train on, in a fixed order.
-    pub items: &'a [TrainingItem],
-    /// Passes over the items.
+    /// What to train on.
+    pub data: TrainingData<'a>,
+    /// Passes over it.
     pub n_epochs: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Orders the items.
+    /// Orders it.
     pub seed: Seed,
 }
 
@@ -41,7 +112,7 @@ pub struct TrainSummary {
     pub n_tokens: u64,
     /// Tokens that carried loss, over all epochs.
     pub n_trained_tokens: u64,
-    /// Mean loss per trained token (nats) of each epoch.
+    /// Mean loss per trained token (nats), or per pair, of each epoch.
     pub epoch_losses: Vec<f64>,
 }
 

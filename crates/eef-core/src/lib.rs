@@ -35,7 +35,10 @@ mod trajectory;
 pub use control::{Control, Event, Interrupt, Progress, Silent};
 pub use environment::{Env, EnvError, Environment, Opening, Transition};
 pub use incident::{Incident, IncidentKind};
-pub use learner::{Learner, LearnerError, TrainRequest, TrainSummary, TrainingItem};
+pub use learner::{
+    Learner, LearnerError, OutcomeLabel, PreferenceItem, TrainRequest, TrainSummary, TrainingData,
+    TrainingItem,
+};
 pub use policy::{
     ConversationId, Message, Policy, PolicyError, Reply, ReplyEnd, Role, SampledTokens, Sampling,
     Turn,

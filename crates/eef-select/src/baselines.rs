@@ -41,16 +41,49 @@ pub fn dart_uniform(
     n_per_task: usize,
     seed: Seed,
 ) -> Vec<Solution> {
+    balanced(trajectories, seed, |_| n_per_task)
+}
+
+/// DART-Prop2Diff (Tong et al. 2024): as [`dart_uniform`], but a task's number of trajectories grows
+/// with its failure rate; the hardest solved one gets `n_hardest`, none less than one.
+///
+/// `failure_rate` is a share between 0 and 1: see [`failure_rate`].
+pub fn dart_prop2diff(
+    trajectories: &[Arc<Trajectory>],
+    n_hardest: usize,
+    failure_rate: impl Fn(&TaskId) -> f64,
+    seed: Seed,
+) -> Vec<Solution> {
+    let solved = with_actions(trajectories).filter(|trajectory| trajectory.is_positive());
+    let hardest =
+        solved.map(|trajectory| failure_rate(&trajectory.task)).fold(f64::MIN_POSITIVE, f64::max);
+    balanced(trajectories, seed, |task| {
+        let n = (n_hardest as f64 * failure_rate(task) / hardest).round() as usize;
+        n.clamp(1, n_hardest.max(1))
+    })
+}
+
+/// The share of failures that a task's rollouts point to, by Laplace's rule: `(n_failed + 1) /
+/// (n_rollouts + 2)`, so that a single rollout does not decide between never and always.
+pub fn failure_rate(n_failed: usize, n_rollouts: usize) -> f64 {
+    (n_failed + 1) as f64 / (n_rollouts + 2) as f64
+}
+
+fn balanced(
+    trajectories: &[Arc<Trajectory>],
+    seed: Seed,
+    n_of: impl Fn(&TaskId) -> usize,
+) -> Vec<Solution> {
     let mut by_task: BTreeMap<&TaskId, Vec<&Trajectory>> = BTreeMap::new();
     for trajectory in with_actions(trajectories).filter(|trajectory| trajectory.is_positive()) {
         by_task.entry(&trajectory.task).or_default().push(trajectory);
     }
     let mut solutions = Vec::new();
-    for mut positives in by_task.into_values() {
+    for (task, mut positives) in by_task {
         positives.sort_by_key(|trajectory| drawn(trajectory, seed));
         let mut seen = BTreeSet::new();
         let distinct = positives.into_iter().filter(|trajectory| seen.insert(actions(trajectory)));
-        solutions.extend(distinct.take(n_per_task).map(whole));
+        solutions.extend(distinct.take(n_of(task)).map(whole));
     }
     solutions
 }

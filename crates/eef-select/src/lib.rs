@@ -28,13 +28,19 @@
 
 mod anchors;
 mod baselines;
+mod bisect;
+mod contrast;
 mod eef;
 mod recovery;
 mod repository;
 mod solution;
 
 pub use anchors::AnchorSchedule;
-pub use baselines::{all_experts, behaviour_cloning, dart_uniform, rejection_all};
+pub use baselines::{
+    all_experts, behaviour_cloning, dart_prop2diff, dart_uniform, failure_rate, rejection_all,
+};
+pub use bisect::next_probe;
+pub use contrast::{Preference, contrast};
 pub use eef::{EefSelection, Exploration, ImportantState, Reason, SimulatedState};
 pub use recovery::{Probe, first_need_recover};
 pub use repository::{Candidate, Repository, TieBreak};

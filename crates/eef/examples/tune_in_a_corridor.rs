@@ -73,6 +73,7 @@ fn teach(corridor: &Corridor) -> Result<Vec<Arc<Trajectory>>, Box<dyn Error>> {
         }))];
     let (tasks, control) = (corridor.tasks(Split::Train), Control::silent());
     let seed = Seed::new(1);
-    let experts = demonstrate(corridor, &opening, "teacher", &mut teacher, tasks, seed, &control)?;
+    let plain = |start: &eef_core::Opening| opening(start, None);
+    let experts = demonstrate(corridor, &plain, "teacher", &mut teacher, tasks, seed, &control)?;
     Ok(experts.into_iter().map(Arc::new).collect())
 }

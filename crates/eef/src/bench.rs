@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eef_core::{
-    Control, ExpertName, Incident, IncidentKind, Origin, Policy, Seed, Split, StateKey, TaskId,
-    Trajectory, TrajectoryId,
+    Control, ExpertName, Incident, IncidentKind, Opening, Origin, OutcomeLabel, Policy, Seed,
+    Split, StateKey, TaskId, Trajectory, TrajectoryId,
 };
 use eef_rollout::{Job, Rollouts, Unit, UnitResult};
-use eef_select::Solution;
 use eef_store::{Checksum, TrajectoryStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Config, JobRequest, Method, RunError, Setup, experts_on, imitated};
+use crate::{Config, Imitation, JobRequest, Method, RunError, Setup, experts_on, imitated};
 
 /// A model, and what it came from: the hash of every training behind it. Ids of rollouts are
 /// derived from the lineage, so that equal work has equal ids whatever the method, and different
@@ -35,6 +34,10 @@ pub(crate) struct Bench<'a> {
     pub(crate) tasks: Vec<TaskId>,
     pub(crate) experts: Vec<Arc<Trajectory>>,
     pub(crate) bc_experts: Vec<ExpertName>,
+    /// What the prompts of rollouts announce.
+    pub(crate) asked_for: Option<OutcomeLabel>,
+    /// Stores of other methods of a comparison: what one asked of a model need not be asked again.
+    pub(crate) others: &'a [Box<dyn TrajectoryStore>],
     models: PathBuf,
     scratch: PathBuf,
 }
@@ -62,9 +65,21 @@ impl<'a> Bench<'a> {
             tasks,
             bc_experts: imitated(&config.bc_experts, &experts)?,
             experts,
+            asked_for: None,
+            others: &[],
             models: directory.join("models"),
             scratch: directory.join("scratch"),
         })
+    }
+
+    /// The prompts of its rollouts are those that a way to imitate asks for.
+    pub(crate) fn after(self, imitation: Imitation) -> Self {
+        Self { asked_for: imitation.asked_for(), ..self }
+    }
+
+    /// Rollouts that these stores hold are not repeated.
+    pub(crate) fn beside(self, others: &'a [Box<dyn TrajectoryStore>]) -> Self {
+        Self { others, ..self }
     }
 
     /// Takes the store for a run with these settings and experts, or finds that it is another's;
@@ -95,7 +110,20 @@ impl<'a> Bench<'a> {
     ) -> Self {
         let (models, scratch) = (PathBuf::new(), PathBuf::new());
         let (tasks, experts, bc_experts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { setup, config, store, control, tasks, experts, bc_experts, models, scratch }
+        let (asked_for, others) = (None, &[]);
+        Self {
+            setup,
+            config,
+            store,
+            control,
+            tasks,
+            experts,
+            bc_experts,
+            asked_for,
+            others,
+            models,
+            scratch,
+        }
     }
 
     fn claim(&self, field: &str, value: &str) -> Result<(), RunError> {
@@ -172,7 +200,7 @@ impl<'a> Bench<'a> {
         let units = units(jobs, self.config.unit_size);
         let mut pending = Vec::new();
         for unit in &units {
-            if !self.store.unit_is_complete(&unit.key)? {
+            if !self.store.unit_is_complete(&unit.key)? && !self.borrow(unit)? {
                 pending.push(unit.clone());
             }
         }
@@ -183,7 +211,8 @@ impl<'a> Bench<'a> {
                 .map(|_| self.setup.learner.policy(&model.path))
                 .collect::<Result<Vec<Box<dyn Policy>>, _>>()?;
             let Setup { environment, opening, rollouts, .. } = self.setup;
-            let rollouts = Rollouts::new(*environment, *opening, rollouts.clone());
+            let opening = |given: &Opening| opening(given, self.asked_for);
+            let rollouts = Rollouts::new(*environment, &opening, rollouts.clone());
             let n_jobs = pending.iter().map(|unit| unit.jobs.len()).sum::<usize>();
             let (mut n_failed, mut outage) = (0, None);
             let rolled_out =
@@ -204,6 +233,26 @@ impl<'a> Bench<'a> {
             }
         }
         self.outcomes(&units)
+    }
+
+    /// Takes a unit over from another method that asked the same model for the same rollouts. A
+    /// unit's key is a hash of all that determines its results.
+    fn borrow(&self, unit: &Unit) -> Result<bool, RunError> {
+        for other in self.others {
+            let Some(stored) = other.unit(&unit.key)? else {
+                continue;
+            };
+            let get = |id: &TrajectoryId| other.get(id).transpose();
+            let trajectories = stored.trajectories.iter().filter_map(get);
+            let trajectories = trajectories.collect::<Result<Vec<_>, _>>()?;
+            if trajectories.len() == stored.trajectories.len() {
+                let trajectories: Vec<Trajectory> =
+                    trajectories.iter().map(|trajectory| trajectory.as_ref().clone()).collect();
+                self.store.append_unit(&unit.key, &trajectories, &stored.incidents)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn outcomes(&self, units: &[Unit]) -> Result<Outcomes, RunError> {
@@ -248,29 +297,6 @@ impl<'a> Bench<'a> {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|source| bad_record(key, source))
-    }
-
-    /// What a model trained on this has as its lineage.
-    pub(crate) fn lineage(
-        init: &Model,
-        solutions: &[Solution],
-        n_epochs: usize,
-        learning_rate: f64,
-        seed: Seed,
-    ) -> TrajectoryId {
-        let mut items = Vec::with_capacity(solutions.len() * 24);
-        for solution in solutions {
-            items.extend_from_slice(solution.trajectory.as_bytes());
-            items.extend_from_slice(&(solution.train_from as u64).to_le_bytes());
-        }
-        TrajectoryId::derive(&[
-            b"training",
-            init.lineage.as_bytes(),
-            &items,
-            &(n_epochs as u64).to_le_bytes(),
-            &learning_rate.to_le_bytes(),
-            &seed.get().to_le_bytes(),
-        ])
     }
 }
 

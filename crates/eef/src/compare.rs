@@ -64,8 +64,9 @@ pub struct Difference {
     pub win_rates: Vec<f64>,
 }
 
-/// Runs every method under every seed. Methods with the same first round share its model; each
-/// method has a directory and a store of its own, so that none sees what another explored.
+/// Runs every method under every seed. Methods with the same first round share its model, and what
+/// two of them ask of one model is rolled out once and counted for both; each has a directory and a
+/// store of its own, so that none learns from what only another explored.
 ///
 /// Continues an interrupted comparison: complete runs are read from their stores. `reference` is
 /// the method whose differences are reported.
@@ -91,6 +92,7 @@ pub fn compare(
         let config = Config { seed, ..config.clone() };
         let directory = directory.join(format!("seed-{seed}"));
         let mut cloned: BTreeMap<Imitation, Cloned> = BTreeMap::new();
+        let mut stores: Vec<Box<dyn TrajectoryStore>> = Vec::new();
         for method in methods {
             let imitation = method.imitation();
             let named = |name: &str| Named { name: format!("seed {seed}, {name}"), control };
@@ -102,6 +104,7 @@ pub fn compare(
                     let named = named("imitation");
                     let control = control.with_progress(&named);
                     let bench = Bench::new(setup, &config, store.as_ref(), &path, &control)?;
+                    let bench = bench.after(imitation);
                     bench.open_run(None)?;
                     new.insert(clone_behaviour(&bench, imitation)?)
                 }
@@ -110,6 +113,7 @@ pub fn compare(
             let named = named(method.name());
             let control = control.with_progress(&named);
             let bench = Bench::new(setup, &config, store.as_ref(), &path, &control)?;
+            let bench = bench.after(imitation).beside(&stores);
             bench.open_run(Some(method.as_ref()))?;
             let run = if let Some(run) = bench.take(REPORT)? {
                 run
@@ -122,6 +126,7 @@ pub fn compare(
             let line = format!("test {percent:.1} % won (round {})", run.best_round);
             control.report(Event::Milestone { line });
             runs.push(run);
+            stores.push(store);
         }
     }
     Ok(summarise(runs, &names, reference, config.evaluation.n_resamples))

@@ -24,6 +24,8 @@ pub struct Config {
     pub exploration: Exploration,
     /// Training after an exploration.
     pub tuning: Tuning,
+    /// The same where a method tells pairs apart.
+    pub preferences: PreferenceTuning,
     /// Evaluation.
     pub evaluation: EvaluationConfig,
     /// Explore only this many training tasks, the first ones; 0 takes all.
@@ -40,6 +42,7 @@ impl Default for Config {
             behaviour_cloning: BehaviourCloning::default(),
             exploration: Exploration::default(),
             tuning: Tuning::default(),
+            preferences: PreferenceTuning::default(),
             evaluation: EvaluationConfig::default(),
             n_train_tasks: 0,
         }
@@ -60,6 +63,7 @@ impl Config {
         positive("behaviour_cloning.patience", cloning.patience)?;
         positive("tuning.n_epochs", self.tuning.n_epochs)?;
         positive("evaluation.n_resamples", self.evaluation.n_resamples)?;
+        self.preferences.check()?;
         rate("behaviour_cloning.learning_rate", cloning.learning_rate)?;
         rate("tuning.learning_rate", self.tuning.learning_rate)?;
         let temperature = self.exploration.temperature;
@@ -136,6 +140,48 @@ impl Default for Tuning {
     }
 }
 
+/// Training on pairs after an exploration (direct preference optimisation), with the values of ETO.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreferenceTuning {
+    /// Passes over the pairs of a round.
+    pub n_epochs: usize,
+    /// Peak learning rate of the first round after behaviour cloning, of the second, and so on; the
+    /// last one holds from there on.
+    pub learning_rates: Vec<f64>,
+    /// DPO's β likewise.
+    pub betas: Vec<f64>,
+}
+
+impl Default for PreferenceTuning {
+    fn default() -> Self {
+        Self { n_epochs: 3, learning_rates: vec![1e-6, 5e-7], betas: vec![0.1, 0.5] }
+    }
+}
+
+impl PreferenceTuning {
+    fn check(&self) -> Result<(), RunError> {
+        positive("preferences.n_epochs", self.n_epochs)?;
+        let lists = [
+            ("preferences.learning_rates", &self.learning_rates),
+            ("preferences.betas", &self.betas),
+        ];
+        for (field, values) in lists {
+            if values.is_empty() {
+                return Err(setting(field, "empty", "one number above 0 or more"));
+            }
+            values.iter().try_for_each(|value| rate(field, *value))?;
+        }
+        Ok(())
+    }
+
+    /// The value of a list for a round, counted from 1.
+    pub(crate) fn of_round(values: &[f64], round: u32) -> f64 {
+        let index = (round as usize).saturating_sub(2).min(values.len().saturating_sub(1));
+        values.get(index).copied().unwrap_or_default()
+    }
+}
+
 /// The model that a round's training starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -157,11 +203,25 @@ pub struct EvaluationConfig {
     pub n_test: usize,
     /// Resamples of a bootstrap interval.
     pub n_resamples: usize,
+    /// Which round is evaluated on test tasks.
+    pub tested: Tested,
+}
+
+/// Which round is evaluated on test tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tested {
+    /// The best one on validation tasks.
+    #[default]
+    Best,
+    /// The last one, whether it is better or not: what one round of exploration is worth (the
+    /// paper's Figure 3).
+    Last,
 }
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        Self { n_validation: 0, n_test: 0, n_resamples: 2_000 }
+        Self { n_validation: 0, n_test: 0, n_resamples: 2_000, tested: Tested::Best }
     }
 }
 

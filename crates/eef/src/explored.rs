@@ -4,11 +4,11 @@
 //! round could not know, and a look-up for the newest solution would find them.
 
 use eef_core::{StateKey, TrajectoryId};
-use eef_select::Solution;
+use eef_select::{Preference, Solution};
 use serde::{Deserialize, Serialize};
 
-use crate::TrainingSet;
 use crate::bench::Outcomes;
+use crate::{Examples, TrainingSet};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Explored {
@@ -18,7 +18,12 @@ pub(crate) struct Explored {
     pub(crate) n_won: usize,
     pub(crate) n_generated_tokens: u64,
     n_need_recover: usize,
+    #[serde(default)]
+    announces_outcomes: bool,
     solutions: Vec<SolutionRecord>,
+    /// Where pairs are to be told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preferences: Option<Vec<PreferenceRecord>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +31,13 @@ struct SolutionRecord {
     state: [u8; 16],
     trajectory: [u8; 16],
     train_from: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct PreferenceRecord {
+    chosen: [u8; 16],
+    rejected: [u8; 16],
+    n_rejected_actions: usize,
 }
 
 impl Explored {
@@ -36,6 +48,11 @@ impl Explored {
             trajectory: *solution.trajectory.as_bytes(),
             train_from: solution.train_from,
         };
+        let pair = |preference: &Preference| PreferenceRecord {
+            chosen: *preference.chosen.as_bytes(),
+            rejected: *preference.rejected.as_bytes(),
+            n_rejected_actions: preference.n_rejected_actions,
+        };
         Self {
             n_simulations: outcomes.n_jobs,
             n_diverged,
@@ -43,7 +60,12 @@ impl Explored {
             n_won: outcomes.trajectories.iter().filter(|rollout| rollout.is_positive()).count(),
             n_generated_tokens: outcomes.n_generated_tokens(),
             n_need_recover: set.n_need_recover,
-            solutions: set.solutions.iter().map(record).collect(),
+            announces_outcomes: set.announces_outcomes,
+            solutions: set.solutions().iter().map(record).collect(),
+            preferences: match &set.examples {
+                Examples::Solutions(_) => None,
+                Examples::Preferences(preferences) => Some(preferences.iter().map(pair).collect()),
+            },
         }
     }
 
@@ -53,8 +75,17 @@ impl Explored {
             trajectory: TrajectoryId::from_bytes(record.trajectory),
             train_from: record.train_from,
         };
+        let pair = |record: &PreferenceRecord| Preference {
+            chosen: TrajectoryId::from_bytes(record.chosen),
+            rejected: TrajectoryId::from_bytes(record.rejected),
+            n_rejected_actions: record.n_rejected_actions,
+        };
         TrainingSet {
-            solutions: self.solutions.iter().map(solution).collect(),
+            examples: match &self.preferences {
+                None => Examples::Solutions(self.solutions.iter().map(solution).collect()),
+                Some(preferences) => Examples::Preferences(preferences.iter().map(pair).collect()),
+            },
+            announces_outcomes: self.announces_outcomes,
             n_need_recover: self.n_need_recover,
         }
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use eef_core::{Control, Event, Split, StateKey};
+use eef_core::{Control, Event, Split, StateKey, Trajectory};
 use eef_select::{all_experts, behaviour_cloning};
 use eef_store::TrajectoryStore;
 
@@ -11,7 +12,10 @@ use crate::bench::{Bench, Model, Outcomes};
 use crate::explored::Explored;
 use crate::report::{Evaluation, RoundReport, RunReport, Stage, Training};
 use crate::train::Lesson;
-use crate::{Config, Imitation, Init, Method, RunError, Setup, TrainingSet, View};
+use crate::{
+    Config, Examples, Imitation, Init, Method, PreferenceTuning, RunError, Setup, Tested,
+    TrainingSet, View,
+};
 
 /// Tunes a model by a method: behaviour cloning, then rounds of exploration, selection and
 /// training, each evaluated on validation tasks; the best round is evaluated on test tasks.
@@ -30,7 +34,7 @@ pub fn iterate(
     directory: &Path,
     control: &Control<'_>,
 ) -> Result<RunReport, RunError> {
-    let bench = Bench::new(setup, config, store, directory, control)?;
+    let bench = Bench::new(setup, config, store, directory, control)?.after(method.imitation());
     bench.open_run(Some(method))?;
     let cloned = clone_behaviour(&bench, method.imitation())?; // lines 3 and 4
     explore_and_tune(&bench, method, &cloned) // lines 5 to 15
@@ -48,11 +52,16 @@ pub(crate) struct Cloned {
 
 /// Algorithm 1, lines 3 and 4.
 pub(crate) fn clone_behaviour(bench: &Bench<'_>, imitation: Imitation) -> Result<Cloned, RunError> {
-    let set = TrainingSet::of(match imitation {
-        Imitation::Positives => behaviour_cloning(&bench.experts, &bench.bc_experts), // line 3
-        Imitation::Everything => all_experts(&bench.experts, &bench.bc_experts),
-    });
-    if set.solutions.is_empty() {
+    let set = TrainingSet {
+        announces_outcomes: imitation == Imitation::Announced,
+        ..TrainingSet::of(match imitation {
+            Imitation::Positives => behaviour_cloning(&bench.experts, &bench.bc_experts), // line 3
+            Imitation::Everything | Imitation::Announced => {
+                all_experts(&bench.experts, &bench.bc_experts)
+            }
+        })
+    };
+    if set.is_empty() {
         return Err(RunError::NothingToImitate {
             n_experts: bench.experts.len(),
             n_named: all_experts(&bench.experts, &bench.bc_experts).len(),
@@ -72,6 +81,7 @@ pub(crate) fn clone_behaviour(bench: &Bench<'_>, imitation: Imitation) -> Result
             set: &set,
             n_epochs: settings.stage_epochs,
             learning_rate: settings.learning_rate,
+            beta: 0.0,
             seed: bench.seed().derive("behaviour cloning", stage as u64),
         };
         let (trained, training) = bench.train(&lesson)?; // line 4
@@ -108,25 +118,22 @@ pub(crate) fn explore_and_tune(
         let explored = explore(bench, method, round, &policy)?; // lines 6 to 13
         let set = explored.training_set();
         let base = bench.base();
-        let lesson = Lesson {
-            name: format!("round-{round:02}"),
-            init: match bench.config.tuning.init {
-                Init::Previous => &policy,
-                Init::Base => &base,
-            },
-            set: &set,
-            n_epochs: bench.config.tuning.n_epochs,
-            learning_rate: bench.config.tuning.learning_rate,
-            seed: bench.seed().derive("tuning", u64::from(round)),
+        let (model, training) = if set.is_empty() {
+            // Nothing to learn (ETO, where the policy does as well as the experts): it stays.
+            (policy.clone(), Training::default())
+        } else {
+            bench.train(&lesson(bench, round, &set, &policy, &base))? // line 14
         };
-        let (model, training) = bench.train(&lesson)?; // line 14
         let validation = bench.evaluate(&model, round, Split::Validation)?;
         let report = report(round, &explored, &set, training, validation, &model);
         bench.control.report(Event::Milestone { line: report.line() });
         rounds.push(report);
         models.push(model);
     }
-    let best = best_round(&rounds); // line 15, decided: the best on validation tasks
+    let best = match bench.config.evaluation.tested {
+        Tested::Best => best_round(&rounds), // line 15, decided: the best on validation tasks
+        Tested::Last => rounds.len() - 1,
+    };
     let test = match best {
         0 => cloned.test.clone(),
         _ => bench.evaluate(&models[best], rounds[best].round, Split::Test)?,
@@ -143,6 +150,39 @@ pub(crate) fn explore_and_tune(
     })
 }
 
+/// How a round's training set is taught.
+fn lesson<'a>(
+    bench: &Bench<'_>,
+    round: u32,
+    set: &'a TrainingSet,
+    policy: &'a Model,
+    base: &'a Model,
+) -> Lesson<'a> {
+    let Config { tuning, preferences, .. } = bench.config;
+    let (name, seed) =
+        (format!("round-{round:02}"), bench.seed().derive("tuning", u64::from(round)));
+    match &set.examples {
+        Examples::Solutions(_) => {
+            let init = match tuning.init {
+                Init::Previous => policy,
+                Init::Base => base,
+            };
+            let (n_epochs, learning_rate) = (tuning.n_epochs, tuning.learning_rate);
+            Lesson { name, init, set, n_epochs, learning_rate, beta: 0.0, seed }
+        }
+        // Pairs move a policy away from where it is: there is nothing to tell apart for a base.
+        Examples::Preferences(_) => Lesson {
+            name,
+            init: policy,
+            set,
+            n_epochs: preferences.n_epochs,
+            learning_rate: PreferenceTuning::of_round(&preferences.learning_rates, round),
+            beta: PreferenceTuning::of_round(&preferences.betas, round),
+            seed,
+        },
+    }
+}
+
 /// Algorithm 1, lines 6 to 13: the method's rollouts, all of which the store keeps (line 10), and
 /// what it selects for training.
 fn explore(
@@ -157,18 +197,24 @@ fn explore(
     }
     let mut outcomes = Outcomes::default();
     let mut won: BTreeMap<StateKey, bool> = BTreeMap::new();
+    let mut asked: BTreeSet<StateKey> = BTreeSet::new();
     for n_batches in 0.. {
-        let view = bench.view(round, n_batches, &won);
+        let view = bench.view(round, n_batches, &won, &asked, &outcomes.trajectories);
         let requests = method.next_jobs(&view)?; // lines 6 to 9: s_0 and the experts' states
         if requests.is_empty() {
             break;
         }
-        let phase = format!("explore round {round}");
+        asked.extend(requests.iter().map(|request| request.state));
+        let phase = match n_batches {
+            0 => format!("explore round {round}"),
+            _ => format!("explore round {round}, part {}", n_batches + 1),
+        };
         let batch = bench.run(&phase, policy, bench.jobs(policy, round, requests))?;
         won.extend(batch.won());
         outcomes.extend(batch);
     }
-    let set = method.training_set(&bench.view(round, 0, &won))?; // lines 11 to 13
+    let view = bench.view(round, 0, &won, &asked, &outcomes.trajectories);
+    let set = method.training_set(&view)?; // lines 11 to 13
     let explored = Explored::new(&outcomes, &set);
     bench.put(&key, &explored)?;
     Ok(explored)
@@ -180,6 +226,8 @@ impl Bench<'_> {
         round: u32,
         n_batches: usize,
         won: &'v BTreeMap<StateKey, bool>,
+        asked: &'v BTreeSet<StateKey>,
+        rollouts: &'v [Arc<Trajectory>],
     ) -> View<'v> {
         View {
             round,
@@ -190,6 +238,8 @@ impl Bench<'_> {
             bc_experts: &self.bc_experts,
             sampling: self.config.exploration.sampling(),
             won,
+            asked,
+            rollouts,
             store: self.store,
         }
     }
@@ -239,7 +289,7 @@ fn report(
     validation: Evaluation,
     model: &Model,
 ) -> RoundReport {
-    let n_initial = set.solutions.iter().filter(|solution| solution.train_from == 0).count();
+    let n_initial = set.solutions().iter().filter(|solution| solution.train_from == 0).count();
     RoundReport {
         round,
         n_simulations: explored.n_simulations,
@@ -250,7 +300,7 @@ fn report(
         n_initial,
         n_solved_tasks: solved_tasks(set),
         n_need_recover: set.n_need_recover,
-        n_recoveries: set.solutions.len() - n_initial,
+        n_recoveries: set.solutions().len() - n_initial,
         training,
         validation,
         model: model.name.clone(),
@@ -258,7 +308,7 @@ fn report(
 }
 
 fn solved_tasks(set: &TrainingSet) -> usize {
-    let whole = set.solutions.iter().filter(|solution| solution.train_from == 0);
+    let whole = set.solutions().iter().filter(|solution| solution.train_from == 0);
     whole.map(|solution| solution.state).collect::<BTreeSet<_>>().len()
 }
 

@@ -8,7 +8,7 @@
 //! [`iterate`] is the whole algorithm, in one file to be read top to bottom; [`compare`] runs
 //! several [`Method`]s with the same experts, seeds and first round, and gives paired intervals.
 //! A method decides what to explore and what to train on ([`Method::next_jobs`],
-//! [`Method::training_set`]); [`method()`] knows SFT pos, SFT all, RFT, RFTx6 and EEF.
+//! [`Method::training_set`]); [`method()`] knows the paper's and some beyond it ([`METHODS`]).
 //!
 //! The decision behind it: *results depend on the settings alone*. Every seed is derived from
 //! (seed, round, start state, sample), every id from the lineage of the model that acted. Work is
@@ -38,8 +38,9 @@
 //! });
 //! let mut policies: Vec<Box<dyn Policy>> = vec![Box::new(teacher)];
 //! let (tasks, control) = (corridor.tasks(Split::Train), Control::silent());
+//! let plain = |start: &eef_core::Opening| opening(start, None);
 //! let experts = demonstrate(
-//!     &corridor, &opening, "teacher", &mut policies, tasks, Seed::new(1), &control,
+//!     &corridor, &plain, "teacher", &mut policies, tasks, Seed::new(1), &control,
 //! )?;
 //! let experts: Vec<_> = experts.into_iter().map(Arc::new).collect();
 //! assert_eq!(experts.iter().filter(|expert| expert.is_positive()).count(), 1);
@@ -94,13 +95,20 @@ pub mod testing;
 mod train;
 
 pub use compare::{Comparison, Difference, MethodSummary, OpenStore, compare};
-pub use config::{BehaviourCloning, Config, EvaluationConfig, Exploration, Init, Tuning};
+pub use config::{
+    BehaviourCloning, Config, EvaluationConfig, Exploration, Init, PreferenceTuning, Tested, Tuning,
+};
 pub use error::RunError;
 pub use evaluate::evaluate;
 pub use experts::{experts_on, imitated};
 pub use iterate::iterate;
-pub use method::{Imitation, JobRequest, Method, TrainingSet, View};
-pub use methods::{Eef, METHODS, MethodOptions, Rft, SftAll, SftPos, method};
+pub use method::{
+    Examples, ExpertSize, Imitation, JobRequest, Method, RoundLimits, RoundSizes, TrainingSet, View,
+};
+pub use methods::{
+    DartProp2Diff, Eef, EefAdaptive, EefBandit, EefSelf, Eto, METHODS, MethodOptions, Nat, Rft,
+    SftAll, SftPos, Simulated, Whose, method,
+};
 pub use report::{
     ActionUse, Evaluation, RoundReport, RunReport, SkillUse, Stage, Training, used_only_by,
 };

@@ -1,11 +1,11 @@
 //! What a method is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use eef_core::{ExpertName, Sampling, Seed, StateKey, TaskId, Trajectory};
+use eef_core::{ExpertName, OutcomeLabel, Sampling, Seed, StateKey, TaskId, Trajectory};
 use eef_rollout::Start;
-use eef_select::Solution;
+use eef_select::{Preference, Solution};
 use eef_store::TrajectoryStore;
 
 use crate::RunError;
@@ -17,7 +17,7 @@ use crate::RunError;
 /// and nothing else, so that an interrupted round continues alike.
 pub trait Method: Sync {
     /// The name in configurations and tables.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// The settings that change its results, for the record of a run.
     fn settings(&self) -> String;
@@ -30,10 +30,16 @@ pub trait Method: Sync {
     /// Whether rounds of exploration follow.
     fn explores(&self) -> bool;
 
+    /// What a round costs at most, for plans.
+    fn at_most(&self, _: &RoundSizes<'_>) -> RoundLimits {
+        RoundLimits::default()
+    }
+
     /// The next rollouts of this round; none ends the exploration.
     ///
-    /// Of this round it may use [`View::won`] alone: where an interrupted round continues, the
-    /// store holds trajectories of batches that are asked for only later.
+    /// Of this round it may use [`View::won`], [`View::asked`] and [`View::rollouts`] alone: where
+    /// an interrupted round continues, the store holds trajectories of batches that are asked for
+    /// only later.
     ///
     /// # Errors
     /// Of the store.
@@ -53,6 +59,9 @@ pub enum Imitation {
     Positives,
     /// All of the experts' trajectories (SFT all).
     Everything,
+    /// All of them, each with its outcome announced in the prompt; policies are asked for the
+    /// positive (NAT).
+    Announced,
 }
 
 impl Imitation {
@@ -61,6 +70,15 @@ impl Imitation {
         match self {
             Self::Positives => "positives",
             Self::Everything => "everything",
+            Self::Announced => "announced",
+        }
+    }
+
+    /// What the prompt of every later rollout announces.
+    pub fn asked_for(self) -> Option<OutcomeLabel> {
+        match self {
+            Self::Positives | Self::Everything => None,
+            Self::Announced => Some(OutcomeLabel::Positive),
         }
     }
 }
@@ -84,6 +102,10 @@ pub struct View<'a> {
     /// This round's outcomes so far: whether the first sample from a state won. Rollouts that
     /// diverged or met an environment error are not in it.
     pub won: &'a BTreeMap<StateKey, bool>,
+    /// The states that this round's rollouts so far started from, whatever came of them.
+    pub asked: &'a BTreeSet<StateKey>,
+    /// This round's rollouts so far, in the order in which they were asked for.
+    pub rollouts: &'a [Arc<Trajectory>],
     /// All trajectories so far (`D+` is the positive ones of the training tasks).
     pub store: &'a dyn TrajectoryStore,
 }
@@ -106,19 +128,69 @@ impl View<'_> {
         Ok(positives)
     }
 
-    /// A rollout from every training task's initial state, once for each way of sampling.
-    pub fn from_initial_states(&self, samplings: &[Sampling]) -> Vec<JobRequest> {
-        let job = |task: &TaskId, sample: u32, sampling: Sampling| JobRequest {
+    /// A rollout from every training task's initial state.
+    pub fn from_initial_states(&self, sample: u32, sampling: Sampling) -> Vec<JobRequest> {
+        let job = |task: &TaskId| JobRequest {
             task: task.clone(),
             state: StateKey::initial(task),
             start: Start::Initial,
             sample,
             sampling,
         };
-        (self.tasks.iter())
-            .flat_map(|task| (0..).zip(samplings).map(move |(i, sampling)| job(task, i, *sampling)))
-            .collect()
+        self.tasks.iter().map(job).collect()
     }
+
+    /// A rollout from a state along a trajectory: after its first `n_actions` actions, fewer than it
+    /// has.
+    pub fn from_state(&self, expert: Arc<Trajectory>, n_actions: usize) -> JobRequest {
+        JobRequest {
+            task: expert.task.clone(),
+            state: expert.state_keys()[n_actions],
+            start: Start::Replay { expert, n_actions },
+            sample: 0,
+            sampling: self.sampling,
+        }
+    }
+
+    /// The expert trajectories of those whom the baselines may use.
+    pub fn imitated(&self) -> Vec<Arc<Trajectory>> {
+        let is_imitated = |expert: &&Arc<Trajectory>| match &expert.origin {
+            eef_core::Origin::Expert { name } => self.bc_experts.contains(name),
+            eef_core::Origin::Rollout { .. } => false,
+        };
+        self.experts.iter().filter(is_imitated).cloned().collect()
+    }
+}
+
+/// What a plan knows of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct RoundSizes<'a> {
+    /// The round, from 2.
+    pub round: u32,
+    /// Training tasks.
+    pub n_tasks: usize,
+    /// Expert trajectories on them.
+    pub experts: &'a [ExpertSize],
+    /// Positive trajectories among those that the baselines may use.
+    pub n_positives: usize,
+}
+
+/// What a plan knows of an expert trajectory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertSize {
+    /// Its actions.
+    pub n_actions: usize,
+    /// Whether the baselines may use it.
+    pub is_imitated: bool,
+}
+
+/// What a round costs at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoundLimits {
+    /// Rollouts.
+    pub n_rollouts: usize,
+    /// Trajectories, or pairs, to train on.
+    pub n_examples: usize,
 }
 
 /// A rollout that a method asks for. Ids and seeds are derived from it.
@@ -139,15 +211,58 @@ pub struct JobRequest {
 /// What a round trains on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrainingSet {
-    /// The trajectories with their first trained action, in a fixed order.
-    pub solutions: Vec<Solution>,
+    /// What there is to learn, in a fixed order.
+    pub examples: Examples,
+    /// Whether the prompt of every trajectory announces its outcome (NAT).
+    pub announces_outcomes: bool,
     /// States that need recovery, solved or not (EEF).
     pub n_need_recover: usize,
 }
 
+/// What there is to learn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Examples {
+    /// Trajectories with their first trained action.
+    Solutions(Vec<Solution>),
+    /// Pairs to tell apart (ETO).
+    Preferences(Vec<Preference>),
+}
+
+impl Default for Examples {
+    fn default() -> Self {
+        Self::Solutions(Vec::new())
+    }
+}
+
 impl TrainingSet {
-    /// Solutions of initial states alone.
+    /// Trajectories to imitate.
     pub fn of(solutions: Vec<Solution>) -> Self {
-        Self { solutions, n_need_recover: 0 }
+        Self { examples: Examples::Solutions(solutions), ..Self::default() }
+    }
+
+    /// Pairs to tell apart.
+    pub fn of_preferences(preferences: Vec<Preference>) -> Self {
+        Self { examples: Examples::Preferences(preferences), ..Self::default() }
+    }
+
+    /// The trajectories to imitate; none where pairs are told apart.
+    pub fn solutions(&self) -> &[Solution] {
+        match &self.examples {
+            Examples::Solutions(solutions) => solutions,
+            Examples::Preferences(_) => &[],
+        }
+    }
+
+    /// Trajectories, or pairs.
+    pub fn len(&self) -> usize {
+        match &self.examples {
+            Examples::Solutions(solutions) => solutions.len(),
+            Examples::Preferences(preferences) => preferences.len(),
+        }
+    }
+
+    /// Whether there is nothing to learn.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

@@ -1,6 +1,12 @@
 //! The methods. One more is one file and one line in [`method`].
 
+mod dart;
 mod eef;
+mod eef_adaptive;
+mod eef_bandit;
+mod eef_self;
+mod eto;
+mod nat;
 mod rft;
 mod sft;
 
@@ -9,12 +15,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Method, RunError};
 
-pub use eef::Eef;
+pub use dart::DartProp2Diff;
+pub use eef::{Eef, Simulated, Whose};
+pub use eef_adaptive::EefAdaptive;
+pub use eef_bandit::EefBandit;
+pub use eef_self::EefSelf;
+pub use eto::Eto;
+pub use nat::Nat;
 pub use rft::Rft;
 pub use sft::{SftAll, SftPos};
 
-/// The names that [`method`] knows.
-pub const METHODS: [&str; 5] = ["sft-all", "sft-pos", "rft", "rft-x6", "eef"];
+/// The names that [`method`] knows. `rft-x6` and `eef-m5` stand for any number in the place of
+/// theirs.
+pub const METHODS: [&str; 15] = [
+    "sft-all",
+    "sft-pos",
+    "nat",
+    "rft",
+    "rft-x6",
+    "rft-all",
+    "dart-uniform",
+    "dart-prop2diff",
+    "eto",
+    "eef",
+    "eef-m5",
+    "eef-all-experts",
+    "eef-self",
+    "eef-adaptive",
+    "eef-bandit",
+];
 
 /// What the methods can be told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,11 +53,23 @@ pub struct MethodOptions {
     pub n_simulations: usize,
     /// EEF: where they lie, `floor` (the paper's) or `even`.
     pub anchors: String,
-    /// RFT: distinct positives per solved task and round (DART-Uniform); 0 takes all of them
-    /// (plain rejection sampling).
+    /// RFT: distinct positives per solved task and round (DART-Uniform with one); 0 takes all of
+    /// them (plain rejection sampling).
     pub positives_per_task: usize,
-    /// RFTx6: the temperature of each rollout.
+    /// DART-Uniform: the same; DART-Prop2Diff: for the hardest task.
+    pub dart_positives_per_task: usize,
+    /// RFTxN: the temperature of each rollout, from the first again where there are more rollouts
+    /// than temperatures.
     pub temperatures: Vec<f32>,
+    /// ETO: whether rollouts are compared with failed expert trajectories too.
+    pub eto_all_experts: bool,
+    /// EEF-self: the temperature of the trajectories that stand for an expert's.
+    pub self_temperature: f32,
+    /// EEF with adaptive anchors: states tried on a failed trajectory where nothing is known to
+    /// succeed.
+    pub n_blind: usize,
+    /// EEF with a bandit: into how many parts the tasks are cut.
+    pub n_bandit_parts: usize,
 }
 
 impl Default for MethodOptions {
@@ -37,7 +78,13 @@ impl Default for MethodOptions {
             n_simulations: 5,
             anchors: AnchorSchedule::Floor.name().to_owned(),
             positives_per_task: 1,
-            temperatures: vec![0.2, 0.35, 0.5, 0.65, 0.8, 0.95],
+            dart_positives_per_task: 4,
+            // The first few are spread over the whole range, however many are used.
+            temperatures: vec![0.65, 0.35, 0.95, 0.2, 0.8, 0.5],
+            eto_all_experts: false,
+            self_temperature: 1.2,
+            n_blind: 2,
+            n_bandit_parts: 16,
         }
     }
 }
@@ -48,17 +95,52 @@ impl Default for MethodOptions {
 /// [`RunError::UnknownMethod`], or [`RunError::Setting`] for an option without sense.
 pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, RunError> {
     let n_per_task = options.positives_per_task;
+    let n_dart = positive("method.dart_positives_per_task", options.dart_positives_per_task)?;
+    let simulated =
+        Simulated { n_simulations: options.n_simulations, schedule: schedule(options)? };
     Ok(match name {
         "sft-all" => Box::new(SftAll),
         "sft-pos" => Box::new(SftPos),
-        "rft" => Box::new(Rft::new("rft", Vec::new(), n_per_task)),
-        "rft-x6" => Box::new(Rft::new("rft-x6", temperatures(options)?, n_per_task)),
-        "eef" => Box::new(Eef::new(options.n_simulations, schedule(options)?)),
+        "nat" => Box::new(Nat),
+        "rft" => Box::new(Rft::new(name, Vec::new(), n_per_task)),
+        "rft-all" => Box::new(Rft::new(name, Vec::new(), 0)),
+        "dart-uniform" => Box::new(Rft::new(name, Vec::new(), n_dart)),
+        "dart-prop2diff" => Box::new(DartProp2Diff::new(n_dart)),
+        "eto" => Box::new(Eto { all_experts: options.eto_all_experts }),
+        "eef" => Box::new(Eef::new(name, simulated, Whose::Imitated)),
+        "eef-all-experts" => Box::new(Eef::new(name, simulated, Whose::All)),
+        "eef-adaptive" => Box::new(EefAdaptive { simulated, n_blind: options.n_blind }),
+        "eef-self" => Box::new(EefSelf { simulated, temperature: self_temperature(options)? }),
+        "eef-bandit" => {
+            let n_parts = positive("method.n_bandit_parts", options.n_bandit_parts)?;
+            Box::new(EefBandit { simulated, n_parts })
+        }
         _ => {
+            if let Some(n) = number(name, "rft-x") {
+                let temperatures = temperatures(options)?;
+                let temperatures = temperatures.iter().copied().cycle().take(n).collect();
+                return Ok(Box::new(Rft::new(name, temperatures, n_per_task)));
+            }
+            if let Some(n_simulations) = number(name, "eef-m") {
+                let simulated = Simulated { n_simulations, ..simulated };
+                return Ok(Box::new(Eef::new(name, simulated, Whose::Imitated)));
+            }
             let found = name.to_owned();
             return Err(RunError::UnknownMethod { found, expected: METHODS.to_vec() });
         }
     })
+}
+
+/// The number at the end of a name, from 1 and without a zero before it: a name stands for one
+/// method alone.
+fn number(name: &str, before: &str) -> Option<usize> {
+    let digits = name.strip_prefix(before)?;
+    digits.parse().ok().filter(|n: &usize| *n > 0 && n.to_string() == digits)
+}
+
+fn positive(field: &'static str, value: usize) -> Result<usize, RunError> {
+    let setting = || RunError::Setting { field, found: value.to_string(), expected: "at least 1" };
+    if value == 0 { Err(setting()) } else { Ok(value) }
 }
 
 fn schedule(options: &MethodOptions) -> Result<AnchorSchedule, RunError> {
@@ -69,16 +151,29 @@ fn schedule(options: &MethodOptions) -> Result<AnchorSchedule, RunError> {
     })
 }
 
-fn temperatures(options: &MethodOptions) -> Result<Vec<f32>, RunError> {
-    let sound = |temperature: &f32| temperature.is_finite() && *temperature >= 0.0;
-    if options.temperatures.is_empty() || !options.temperatures.iter().all(sound) {
+fn temperatures(options: &MethodOptions) -> Result<&[f32], RunError> {
+    if options.temperatures.is_empty() || !options.temperatures.iter().copied().all(is_temperature)
+    {
         return Err(RunError::Setting {
             field: "method.temperatures",
             found: format!("{:?}", options.temperatures),
             expected: "one or more numbers of 0 or more",
         });
     }
-    Ok(options.temperatures.clone())
+    Ok(&options.temperatures)
+}
+
+fn self_temperature(options: &MethodOptions) -> Result<f32, RunError> {
+    let temperature = options.self_temperature;
+    is_temperature(temperature).then_some(temperature).ok_or_else(|| RunError::Setting {
+        field: "method.self_temperature",
+        found: temperature.to_string(),
+        expected: "a number of 0 or more",
+    })
+}
+
+fn is_temperature(temperature: f32) -> bool {
+    temperature.is_finite() && temperature >= 0.0
 }
 
 #[cfg(test)]
@@ -89,6 +184,12 @@ mod tests {
     fn every_listed_name_is_a_method() {
         for name in METHODS {
             assert_eq!(method(name, &MethodOptions::default()).unwrap().name(), name);
+        }
+        for name in ["rft-x1", "rft-x20", "eef-m1", "eef-m12"] {
+            assert_eq!(method(name, &MethodOptions::default()).unwrap().name(), name);
+        }
+        for name in ["rft-x0", "rft-x06", "rft-x", "eef-m-1", "eef-mm"] {
+            assert!(method(name, &MethodOptions::default()).is_err(), "{name}");
         }
         let error = method("ppo", &MethodOptions::default()).err().unwrap();
         assert!(error.to_string().contains("expected one of sft-all, sft-pos"), "{error}");

@@ -94,9 +94,9 @@ impl RoundReport {
 }
 
 /// What a training did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    /// Trajectories with their first trained action.
+    /// Trajectories with their first trained action, or pairs.
     pub n_examples: usize,
     /// Passes over them.
     pub n_epochs: usize,
@@ -106,7 +106,7 @@ pub struct Training {
     pub n_tokens: u64,
     /// Tokens that carried loss.
     pub n_trained_tokens: u64,
-    /// Mean loss per trained token (nats) of each epoch.
+    /// Mean loss per trained token (nats), or per pair, of each epoch.
     pub epoch_losses: Vec<f64>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use eef_core::{Action, Environment, Learner, Opening, Trajectory};
+use eef_core::{Action, Environment, Learner, Opening, OutcomeLabel, Trajectory};
 use eef_rollout::RolloutConfig;
 
 /// The parts that a run joins. None of them knows of another.
@@ -11,8 +11,9 @@ use eef_rollout::RolloutConfig;
 pub struct Setup<'a> {
     /// Where episodes take place.
     pub environment: &'a dyn Environment,
-    /// The first user message of an episode; training must use the same.
-    pub opening: &'a (dyn Fn(&Opening) -> String + Sync),
+    /// The first user message of an episode, announcing an outcome where one is given; training
+    /// must use the same.
+    pub opening: &'a (dyn Fn(&Opening, Option<OutcomeLabel>) -> String + Sync),
     /// What trains models and opens policies on them.
     pub learner: &'a dyn Learner,
     /// Directory of the base model.

@@ -1,8 +1,9 @@
 //! A learner that needs no tensors: a table from what is seen to what is said.
 //!
 //! It learns truly, though only by heart: from every trained action it counts the reply beside the
-//! instruction and the observation before it. Where it has seen nothing it gives its default
-//! reply. Episodes must open with [`opening`].
+//! instruction and the observation before it; told that one trajectory is better than another, it
+//! counts the replies of the one and no longer those of the other. Where it has seen nothing it gives
+//! its default reply. Episodes must open with [`opening`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,16 +11,25 @@ use std::io;
 use std::path::Path;
 
 use eef_core::{
-    Control, ConversationId, Learner, LearnerError, Opening, Policy, PolicyError, Reply, ReplyEnd,
-    Role, SampledTokens, Sampling, TrainRequest, TrainSummary, TrainingItem, Turn,
+    Control, ConversationId, Learner, LearnerError, Opening, OutcomeLabel, Policy, PolicyError,
+    PreferenceItem, Reply, ReplyEnd, Role, SampledTokens, Sampling, TrainRequest, TrainSummary,
+    TrainingData, TrainingItem, Trajectory, Turn,
 };
 
 /// Counts of replies by context.
 type Table = BTreeMap<String, BTreeMap<String, f64>>;
 
-/// The first user message: the instruction, then the observation on the last line.
-pub fn opening(opening: &Opening) -> String {
-    format!("{}\n{}", opening.instruction, opening.observation)
+/// The first user message: the instruction, with the outcome that is announced before it, then the
+/// observation on the last line.
+pub fn opening(opening: &Opening, label: Option<OutcomeLabel>) -> String {
+    format!("{}\n{}", announced(&opening.instruction, label), opening.observation)
+}
+
+fn announced(instruction: &str, label: Option<OutcomeLabel>) -> String {
+    match label {
+        None => instruction.to_owned(),
+        Some(label) => format!("{}: {instruction}", label.name()),
+    }
 }
 
 /// The learner.
@@ -52,7 +62,7 @@ impl Learner for TabularLearner {
         request: &TrainRequest<'_>,
         control: &Control<'_>,
     ) -> Result<TrainSummary, LearnerError> {
-        if request.items.is_empty() {
+        if request.data.is_empty() {
             return Err(LearnerError::NoItems);
         }
         let mut table = read(request.init)?;
@@ -65,9 +75,20 @@ impl Learner for TabularLearner {
                 return Err(LearnerError::Interrupted);
             }
             let mut losses = Vec::new();
-            for item in request.items {
-                losses.extend(learn(&mut table, item));
-                summary.n_tokens += item.trajectory.n_actions() as u64;
+            match request.data {
+                TrainingData::Demonstrations(items) => {
+                    for item in items {
+                        losses.extend(learn(&mut table, item));
+                        summary.n_tokens += item.trajectory.n_actions() as u64;
+                    }
+                }
+                TrainingData::Preferences { pairs, .. } => {
+                    for pair in pairs {
+                        losses.extend(prefer(&mut table, pair));
+                        let n_chosen = pair.chosen.n_actions();
+                        summary.n_tokens += (n_chosen + pair.n_rejected_actions) as u64;
+                    }
+                }
             }
             summary.n_steps += 1;
             summary.n_trained_tokens += losses.len() as u64;
@@ -86,15 +107,33 @@ impl Learner for TabularLearner {
 
 /// Counts the trained replies; gives the loss of each beforehand.
 fn learn(table: &mut Table, item: &TrainingItem) -> Vec<f64> {
-    let trajectory = &item.trajectory;
+    let n_actions = item.trajectory.n_actions();
+    count(table, &item.trajectory, item.train_from..n_actions, item.label, 1.0)
+}
+
+/// Counts the replies of the chosen trajectory, and forgets those of the rejected one.
+fn prefer(table: &mut Table, pair: &PreferenceItem) -> Vec<f64> {
+    count(table, &pair.rejected, 0..pair.n_rejected_actions, None, -1.0);
+    count(table, &pair.chosen, 0..pair.chosen.n_actions(), None, 1.0)
+}
+
+fn count(
+    table: &mut Table,
+    trajectory: &Trajectory,
+    actions: std::ops::Range<usize>,
+    label: Option<OutcomeLabel>,
+    by: f64,
+) -> Vec<f64> {
+    let instruction = announced(&trajectory.instruction, label);
     let mut losses = Vec::new();
-    for (index, step) in trajectory.steps.iter().enumerate().skip(item.train_from) {
+    for (index, step) in trajectory.steps.iter().enumerate().take(actions.end).skip(actions.start) {
         let seen = trajectory.observation(index).map_or("", |observation| observation.as_str());
-        let replies = table.entry(context(&trajectory.instruction, seen)).or_default();
+        let replies = table.entry(context(&instruction, seen)).or_default();
         let count = replies.get(&step.reply).copied().unwrap_or(0.0);
         // One virtual count for all that was never said keeps the loss finite.
         losses.push(((replies.values().sum::<f64>() + 1.0) / (count + 0.5)).ln().max(0.0));
-        *replies.entry(step.reply.clone()).or_default() += 1.0;
+        let counted = replies.entry(step.reply.clone()).or_default();
+        *counted = (*counted + by).max(0.0);
     }
     losses
 }
@@ -150,6 +189,9 @@ impl TabularPolicy {
 /// Draws a reply with probability proportional to `count^(1/temperature)`.
 fn draw(replies: &BTreeMap<String, f64>, sampling: Sampling, at: f64) -> Option<&String> {
     let most = replies.values().copied().fold(0.0, f64::max);
+    if most == 0.0 {
+        return None;
+    }
     if sampling.temperature == 0.0 {
         return replies.iter().find(|(_, count)| **count == most).map(|(reply, _)| reply);
     }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use eef_core::{Seed, TrainRequest, TrainingItem};
-use eef_select::Solution;
+use eef_core::{
+    OutcomeLabel, PreferenceItem, Seed, TrainRequest, TrainingData, TrainingItem, TrajectoryId,
+};
+use eef_select::{Preference, Solution};
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{Bench, Model, create, io};
 use crate::report::Training;
-use crate::{RunError, TrainingSet};
+use crate::{Examples, RunError, TrainingSet};
 
 /// What is trained, and how.
 pub(crate) struct Lesson<'a> {
@@ -19,6 +21,8 @@ pub(crate) struct Lesson<'a> {
     pub(crate) set: &'a TrainingSet,
     pub(crate) n_epochs: usize,
     pub(crate) learning_rate: f64,
+    /// DPO's β, for pairs.
+    pub(crate) beta: f64,
     pub(crate) seed: Seed,
 }
 
@@ -29,8 +33,8 @@ impl Bench<'_> {
     /// so that a model under its final name is complete and its training known. What a learner
     /// finished without being recorded, it finds again and does not repeat.
     pub(crate) fn train(&self, lesson: &Lesson<'_>) -> Result<(Model, Training), RunError> {
-        let Lesson { name, init, set, n_epochs, learning_rate, seed } = lesson;
-        let lineage = Self::lineage(init, &set.solutions, *n_epochs, *learning_rate, *seed);
+        let Lesson { name, init, set, n_epochs, learning_rate, beta, seed } = lesson;
+        let lineage = lineage(lesson);
         let model = Model { path: self.models().join(name), name: name.clone(), lineage };
         let key = format!("training/{lineage}");
         let unfinished = self.models().join(format!("{name}.unfinished"));
@@ -55,18 +59,28 @@ impl Bench<'_> {
             (false, None) => {}
         }
         create(&scratch)?;
-        let items = self.items(&set.solutions, name)?;
+        let (items, pairs);
+        let data = match &set.examples {
+            Examples::Solutions(solutions) => {
+                items = self.items(solutions, set.announces_outcomes, name)?;
+                TrainingData::Demonstrations(&items)
+            }
+            Examples::Preferences(preferences) => {
+                pairs = self.pairs(preferences, name)?;
+                TrainingData::Preferences { pairs: &pairs, beta: *beta }
+            }
+        };
         let request = TrainRequest {
             init: &init.path,
             output: &unfinished,
             scratch: &scratch,
-            items: &items,
+            data,
             n_epochs: *n_epochs,
             learning_rate: *learning_rate,
             seed: *seed,
         };
         let summary = self.setup.learner.train(&request, self.control)?;
-        let training = Training::new(items.len(), *n_epochs, summary);
+        let training = Training::new(data.len(), *n_epochs, summary);
         let sizes = sizes(&unfinished).map_err(io("read", &unfinished))?;
         let record = Record { training, sizes };
         self.put(&key, &record)?;
@@ -75,13 +89,66 @@ impl Bench<'_> {
         Ok((model, record.training))
     }
 
-    fn items(&self, solutions: &[Solution], name: &str) -> Result<Vec<TrainingItem>, RunError> {
+    fn items(
+        &self,
+        solutions: &[Solution],
+        announces_outcomes: bool,
+        name: &str,
+    ) -> Result<Vec<TrainingItem>, RunError> {
         let item = |solution: &Solution| {
             let trajectory = self.trajectory(&solution.trajectory, &name)?;
-            Ok(TrainingItem { trajectory, train_from: solution.train_from })
+            let label = announces_outcomes.then(|| OutcomeLabel::of(&trajectory));
+            Ok(TrainingItem { trajectory, train_from: solution.train_from, label })
         };
         solutions.iter().map(item).collect()
     }
+
+    fn pairs(
+        &self,
+        preferences: &[Preference],
+        name: &str,
+    ) -> Result<Vec<PreferenceItem>, RunError> {
+        let pair = |preference: &Preference| {
+            Ok(PreferenceItem {
+                chosen: self.trajectory(&preference.chosen, &name)?,
+                rejected: self.trajectory(&preference.rejected, &name)?,
+                n_rejected_actions: preference.n_rejected_actions,
+            })
+        };
+        preferences.iter().map(pair).collect()
+    }
+}
+
+/// What a model trained on this has as its lineage.
+fn lineage(lesson: &Lesson<'_>) -> TrajectoryId {
+    let Lesson { name: _, init, set, n_epochs, learning_rate, beta, seed } = lesson;
+    let mut items = Vec::with_capacity(set.len() * 24);
+    let kind: &[u8] = match &set.examples {
+        Examples::Solutions(solutions) => {
+            for solution in solutions {
+                items.extend_from_slice(solution.trajectory.as_bytes());
+                items.extend_from_slice(&(solution.train_from as u64).to_le_bytes());
+            }
+            if set.announces_outcomes { b"training, outcomes announced" } else { b"training" }
+        }
+        Examples::Preferences(preferences) => {
+            items.extend_from_slice(&beta.to_le_bytes());
+            for preference in preferences {
+                items.extend_from_slice(preference.chosen.as_bytes());
+                items.extend_from_slice(preference.rejected.as_bytes());
+                items.extend_from_slice(&(preference.n_rejected_actions as u64).to_le_bytes());
+            }
+            b"training on pairs"
+        }
+    };
+    TrajectoryId::derive(&[
+        kind,
+        init.lineage.as_bytes(),
+        &items,
+        &(*n_epochs as u64).to_le_bytes(),
+        &learning_rate.to_le_bytes(),
+        &seed.get().to_le_bytes(),
+    ])
 }
 
 /// What is kept of a training: its figures, and the sizes by which a damaged model is known.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use eef_chat::PromptTemplate;
+use eef_chat::{LabelStyle, PromptTemplate};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -186,15 +186,21 @@ fn check(config: &Config) -> Result<(), LoadError> {
         value(key, found.to_owned(), &format!("one of {}{hint}", known.join(", ")))
     };
     let method = &config.method;
-    one_of("method.name", &method.name, &["eef", "rft", "rft-x6", "sft-pos", "sft-all"])?;
+    if eef::method(&method.name, &eef::MethodOptions::default()).is_err() {
+        one_of("method.name", &method.name, &eef::METHODS)?;
+    }
     one_of("method.anchors", &method.anchors, &["floor", "even"])?;
     one_of("data.tasks", &config.data.tasks, &["agentgym", "paper", "all"])?;
     one_of("data.action_format", &config.data.action_format, &["plain", "react"])?;
     one_of("method.init", &method.init, &["previous", "base"])?;
+    one_of("method.tested", &method.tested, &["best", "last"])?;
+    one_of("method.nat_label", &method.nat_label, &LabelStyle::ALL.map(LabelStyle::name))?;
     let prompts = PromptTemplate::ALL.map(PromptTemplate::name);
     one_of("model.prompt", &config.model.prompt, &prompts)?;
     check_prompt(config)?;
-    one_of("train.schedule", &config.train.schedule, &["cosine", "linear", "constant"])?;
+    let schedules = ["cosine", "linear", "constant"];
+    one_of("train.schedule", &config.train.schedule, &schedules)?;
+    one_of("preferences.schedule", &config.preferences.schedule, &schedules)?;
     one_of("pretrain.source", &config.pretrain.source, &["synthetic", "catalog"])?;
     one_of("pretrain.trained", &config.pretrain.trained, &["everything", "replies"])?;
     let simple_name = |name: &str| {
@@ -224,6 +230,8 @@ fn check(config: &Config) -> Result<(), LoadError> {
         ("train.n_epochs", config.train.n_epochs),
         ("train.batch_size", config.train.batch_size),
         ("train.micro_batch_tokens", config.train.micro_batch_tokens),
+        ("preferences.n_epochs", config.preferences.n_epochs),
+        ("preferences.batch_size", config.preferences.batch_size),
         ("behaviour_cloning.stage_epochs", config.behaviour_cloning.stage_epochs),
         ("behaviour_cloning.max_stages", config.behaviour_cloning.max_stages),
     ];

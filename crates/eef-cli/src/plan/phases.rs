@@ -1,6 +1,6 @@
 //! The phases of a run and what each costs at most.
 
-use eef::Method;
+use eef::{Method, RoundSizes};
 use serde::Serialize;
 
 use super::sizes::Sizes;
@@ -33,39 +33,24 @@ pub(super) fn of(config: &Config, method: &dyn Method, sizes: &Sizes) -> Vec<Pha
         phases.push(cost.rollouts("test".to_owned(), sizes.n_test as f64));
         return phases;
     }
-    let simulations = simulations(config, sizes);
+    let n_positives = sizes.n_experts as f64 * sizes.positive_share;
     for round in 2..=config.method.n_iterations {
-        let n_examples = examples(config, sizes, f64::from(round - 1) * simulations);
+        let limits = method.at_most(&RoundSizes {
+            round,
+            n_tasks: sizes.n_train,
+            experts: &sizes.experts,
+            n_positives: n_positives.round() as usize,
+        });
+        let n_simulations = limits.n_rollouts as f64;
+        let n_examples = limits.n_examples as f64;
         let n_epochs = config.train.n_epochs as f64;
-        phases.push(cost.rollouts(format!("round {round}: explore"), simulations));
+        phases.push(cost.rollouts(format!("round {round}: explore"), n_simulations));
         phases.push(cost.training(format!("round {round}: train"), n_examples, n_epochs));
         phases.push(cost.rollouts(format!("round {round}: validate"), validation));
     }
     let n_tested = 2.0 * sizes.n_test as f64;
     phases.push(cost.rollouts("test, SFT pos and best round".to_owned(), n_tested));
     phases
-}
-
-/// Rollouts of a round.
-fn simulations(config: &Config, sizes: &Sizes) -> f64 {
-    let tasks = sizes.n_train as f64;
-    match config.method.name.as_str() {
-        "rft" => tasks,
-        "rft-x6" => tasks * config.method.temperatures.len() as f64,
-        _ => tasks + sizes.n_simulated_states as f64,
-    }
-}
-
-/// What a round trains on at most, after so many rollouts in all rounds.
-fn examples(config: &Config, sizes: &Sizes, n_rollouts: f64) -> f64 {
-    let tasks = sizes.n_train as f64;
-    match (config.method.name.as_str(), config.method.n_positives_per_task) {
-        // Every positive there can be, and so many of each task.
-        ("rft" | "rft-x6", 0) => sizes.n_imitated as f64 + n_rollouts,
-        ("rft" | "rft-x6", n) => (tasks * n as f64).min(sizes.n_imitated as f64 + n_rollouts),
-        // A solution for every task, and one recovery for every expert trajectory.
-        _ => tasks + sizes.n_experts as f64,
-    }
 }
 
 /// From counts to tokens and time.

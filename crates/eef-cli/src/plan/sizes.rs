@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use eef::{Imitation, experts_on, imitated};
+use eef::{ExpertSize, Imitation, experts_on, imitated};
 use eef_chat::{Encoder, PromptTemplate, messages_of};
-use eef_core::{Environment, Split, TaskId, Trajectory};
-use eef_select::{AnchorSchedule, Exploration};
+use eef_core::{Environment, Origin, Split, TaskId, Trajectory};
 use serde::Serialize;
 
 use super::inputs::Inputs;
@@ -33,7 +32,8 @@ pub(super) struct Sizes {
     pub(super) read_tokens: f64,
     /// Tokens that it says, each end of turn included.
     pub(super) said_tokens: f64,
-    pub(super) n_simulated_states: usize,
+    #[serde(skip)]
+    pub(super) experts: Vec<ExpertSize>,
     pub(super) n_parameters: f64,
     pub(super) assumed: Vec<Assumption>,
 }
@@ -74,7 +74,7 @@ impl Sizes {
             wiring::check_names(config, names.iter().map(AsRef::as_ref).chain(teachers))?;
         }
         match &experts {
-            Some(experts) => sizes.count_experts(config, imitation, &tasks, experts)?,
+            Some(experts) => sizes.count_experts(config, imitation, experts)?,
             None => sizes.assume_experts(config, imitation, &tasks, inputs),
         }
         match (&inputs.model, &experts) {
@@ -126,7 +126,6 @@ impl Sizes {
         &mut self,
         config: &Config,
         imitation: Imitation,
-        tasks: &[TaskId],
         experts: &[Arc<Trajectory>],
     ) -> anyhow::Result<()> {
         let sum = |of: &dyn Fn(&Trajectory) -> usize| -> usize {
@@ -137,9 +136,12 @@ impl Sizes {
         self.n_imitated = wiring::n_imitated(config, experts, imitation)?;
         self.positive_share = sum(&|expert| expert.is_positive().into()) as f64 / n;
         self.actions = sum(&Trajectory::n_actions) as f64 / n;
-        let (schedule, n_simulations) = (schedule(config), config.method.n_simulations);
-        let exploration = Exploration { tasks, experts, schedule, n_simulations };
-        self.n_simulated_states = exploration.simulated_states().len();
+        let named = imitated(&config.data.bc_experts, experts)?;
+        let size = |expert: &Arc<Trajectory>| ExpertSize {
+            n_actions: expert.n_actions(),
+            is_imitated: matches!(&expert.origin, Origin::Expert { name } if named.contains(name)),
+        };
+        self.experts = experts.iter().map(size).collect();
         Ok(())
     }
 
@@ -166,11 +168,11 @@ impl Sizes {
         self.actions = self.assume("actions_per_episode", plan.actions_per_episode);
         self.n_imitated = match imitation {
             Imitation::Positives => (self.n_experts as f64 * self.positive_share).round() as usize,
-            Imitation::Everything => self.n_experts,
+            Imitation::Everything | Imitation::Announced => self.n_experts,
         };
         let n_actions = self.actions.ceil() as usize;
-        let anchors = schedule(config).anchors(n_actions, config.method.n_simulations);
-        self.n_simulated_states = anchors.len() * self.n_experts;
+        // Whose they are is not known: all are taken for experts that the baselines may use.
+        self.experts = vec![ExpertSize { n_actions, is_imitated: true }; self.n_experts];
     }
 
     fn count_tokens(
@@ -202,9 +204,4 @@ impl Sizes {
         self.read_tokens = prompt + self.actions * observation;
         self.said_tokens = self.actions * reply;
     }
-}
-
-/// The configuration was checked: a name that is not known does not come here.
-fn schedule(config: &Config) -> AnchorSchedule {
-    AnchorSchedule::from_name(&config.method.anchors).unwrap_or_default()
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use clap::Args;
 use eef::{Comparison, RunReport};
-use eef_core::Opening;
 use eef_store::{SqliteStore, TrajectoryStore};
 
 use super::iterate::Parts;
@@ -41,7 +40,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let imitations: Vec<_> = methods.iter().map(|method| method.imitation()).collect();
     let parts = Parts::open(context, &config, &imitations)?;
     let run = RunDirectory::open(context, &config, "compare-")?;
-    let opening = |opening: &Opening| parts.prompt.of_opening(opening);
+    let opening = wiring::opening(&config)?;
     let skills = parts.world.skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
     let seeds: Vec<u64> = (0..arguments.seeds).map(|i| config.seed.wrapping_add(i)).collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use eef::Setup;
-use eef_core::{Opening, Split};
+use eef_core::{Opening, OutcomeLabel, Split};
 use eef_rollout::RolloutConfig;
 use eef_store::MemoryStore;
 
@@ -44,8 +44,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     }
     let world = wiring::World::open(&config)?;
     let learner = wiring::learner(&config)?;
-    let prompt = wiring::prompt(&config)?;
-    let opening = |opening: &Opening| prompt.of_opening(opening);
+    // A run's model is asked as the run asked it.
+    let label = match arguments.model {
+        Some(_) => None,
+        None => wiring::method(&config, &config.method.name)?.imitation().asked_for(),
+    };
+    let announced = wiring::opening(&config)?;
+    let opening = |opening: &Opening, _| announced(opening, label);
     let setup = Setup {
         environment: &world,
         opening: &opening,
@@ -66,8 +71,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     }
     let store = MemoryStore::new();
     let (split, control) = (arguments.split, context.control());
-    // The fingerprint contains the model's digest: it needs no other identity here.
-    let evaluation = eef::evaluate(&setup, &settings, &model, "", split, &store, &control)?;
+    // The fingerprint contains the model's digest: besides that there is only what it is asked for.
+    let asked_for = label.map_or("", OutcomeLabel::name);
+    let evaluation = eef::evaluate(&setup, &settings, &model, asked_for, split, &store, &control)?;
     if let Some(share) = world.simulators_share() {
         context.progress.note(&share);
     }

@@ -69,14 +69,17 @@ fn training_set(
     name: &str,
 ) -> anyhow::Result<()> {
     let store = SqliteStore::open(run_directory::store_file(run))?;
-    let prompt = wiring::prompt(config)?;
     let items = recording::training_set(run, name)?;
+    if items.iter().any(|item| item.side.is_some()) {
+        bail!("training set {name} holds pairs to tell apart: only conversations can be exported");
+    }
     let mut text = String::new();
     for item in &items {
         let id = item.trajectory.parse().with_context(|| format!("training set {name}"))?;
         let Some(trajectory) = store.get(&id)? else {
             bail!("training set {name}: trajectory {id} is not in the run's store");
         };
+        let prompt = wiring::announced(config, item.label())?;
         let record = arguments.format.record(&trajectory, item.train_from, prompt);
         text.push_str(&record.to_string());
         text.push('\n');

@@ -1,17 +1,19 @@
 //! `inspect`: trajectories of a run, and which of their tokens are trained.
 
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
-use eef_chat::{Encoder, Example, PromptTemplate};
+use eef_chat::{Encoder, Example};
 use eef_core::{Author, Origin, Trajectory};
 use eef_store::{SqliteStore, TrajectoryStore};
 
+use crate::config::Config;
 use crate::context::Context;
-use crate::recording::Trainings;
+use crate::recording::{Side, TrainedItem, Trainings};
 use crate::{output, paths, run_directory, wiring};
 
 /// What to show.
@@ -61,7 +63,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     let encoder = arguments.masks.then(|| encoder(&config.model.base)).transpose()?;
-    let prompt = wiring::prompt(&config)?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut n_shown = 0;
     let mut records = Vec::new();
@@ -86,7 +87,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         }
         n_shown += 1;
         let masks = match &encoder {
-            Some(encoder) => masks(encoder, &trajectory, prompt, trainings, colours)?,
+            Some(encoder) => masks(encoder, &trajectory, &config, trainings, colours)?,
             None => Vec::new(),
         };
         if context.global.json {
@@ -121,20 +122,27 @@ fn encoder(model: &str) -> anyhow::Result<Encoder> {
 fn masks(
     encoder: &Encoder,
     trajectory: &Trajectory,
-    prompt: PromptTemplate,
-    trainings: &[(String, usize)],
+    config: &Config,
+    trainings: &[(String, TrainedItem)],
     colours: bool,
 ) -> anyhow::Result<Vec<String>> {
     let mut rendered = Vec::new();
-    for (name, train_from) in trainings {
-        let example = Example::of_trajectory(encoder, trajectory, *train_from, prompt, usize::MAX)?;
+    for (name, item) in trainings {
+        let prompt = wiring::announced(config, item.label())?;
+        let trained = item.trained(trajectory);
+        let example = Example::of_actions(encoder, trajectory, trained, prompt, usize::MAX)?;
         let mut text = example.render(encoder.tokenizer())?;
         if colours {
             text = text.replace('⟦', "\u{1b}[32m").replace('⟧', "\u{1b}[0m");
         }
         let n_trained = example.loss_mask.n_trained();
         let n_tokens = example.token_ids.len();
-        rendered.push(format!("{name}, {n_trained} of {n_tokens} tokens trained:\n{text}\n"));
+        let side = match item.side {
+            None => "",
+            Some(Side::Chosen) => ", chosen",
+            Some(Side::Rejected) => ", rejected",
+        };
+        rendered.push(format!("{name}{side}, {n_trained} of {n_tokens} tokens trained:\n{text}\n"));
     }
     Ok(rendered)
 }
@@ -150,7 +158,7 @@ fn origin(trajectory: &Trajectory) -> String {
     }
 }
 
-fn show(trajectory: &Trajectory, trainings: &[(String, usize)], masks: &[String]) -> String {
+fn show(trajectory: &Trajectory, trainings: &[(String, TrainedItem)], masks: &[String]) -> String {
     let mut lines = vec![format!(
         "{}  {}  {}, reward {:.3}",
         &trajectory.id.to_string()[..16],
@@ -159,15 +167,21 @@ fn show(trajectory: &Trajectory, trainings: &[(String, usize)], masks: &[String]
         trajectory.outcome.reward.get()
     )];
     lines.push(format!("  {}", indented(&trajectory.instruction)));
-    let last = trainings.last().map(|(_, from)| *from);
+    let last = trainings.last().map(|(_, item)| item.trained(trajectory));
     for (index, step) in trajectory.steps.iter().enumerate() {
         let author = if step.author == Author::Policy { ">" } else { "E" };
-        let trained = if last.is_some_and(|from| index >= from) { "*" } else { " " };
+        let trained =
+            if last.as_ref().is_some_and(|trained| trained.contains(&index)) { "*" } else { " " };
         lines.push(format!("{trained} {author} {}", indented(&step.reply)));
         lines.push(format!("      {}", indented(step.observation.as_str())));
     }
-    for (name, from) in trainings {
-        lines.push(format!("  trained in {name} from action {from}"));
+    for (name, item) in trainings {
+        let Range { start, end } = item.trained(trajectory);
+        lines.push(match item.side {
+            None => format!("  trained in {name} from action {start}"),
+            Some(Side::Chosen) => format!("  preferred in {name}"),
+            Some(Side::Rejected) => format!("  rejected in {name} up to action {end}"),
+        });
     }
     lines.extend(masks.iter().cloned());
     lines.push(String::new());
@@ -180,7 +194,7 @@ fn indented(text: &str) -> String {
 
 fn record(
     trajectory: &Trajectory,
-    trainings: &[(String, usize)],
+    trainings: &[(String, TrainedItem)],
     masks: &[String],
 ) -> serde_json::Value {
     let steps: Vec<_> = trajectory
@@ -200,7 +214,14 @@ fn record(
         .collect();
     let trainings: Vec<_> = trainings
         .iter()
-        .map(|(name, from)| serde_json::json!({ "model": name, "train_from": from }))
+        .map(|(name, item)| {
+            let mut record = serde_json::json!({ "model": name, "train_from": item.train_from });
+            if let (Some(side), Some(fields)) = (item.side, record.as_object_mut()) {
+                fields.insert("side".to_owned(), serde_json::json!(side));
+                fields.insert("n_actions".to_owned(), serde_json::json!(item.n_actions));
+            }
+            record
+        })
         .collect();
     serde_json::json!({
         "id": trajectory.id.to_string(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use eef::{Imitation, Setup, Skill};
-use eef_core::{Learner, Opening, Trajectory};
+use eef_core::{Learner, Opening, OutcomeLabel, Trajectory};
 use eef_rollout::RolloutConfig;
 
 use crate::config::Config;
@@ -19,7 +19,7 @@ pub struct Arguments {
     /// Prints what would be done, what it costs and what is missing
     #[arg(long)]
     dry_run: bool,
-    /// Method in place of the configuration's: eef, rft, rft-x6, sft-pos or sft-all
+    /// Method in place of the configuration's, such as eef, rft-x6 or sft-pos
     #[arg(long)]
     method: Option<String>,
 }
@@ -40,7 +40,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let parts = Parts::open(context, &config, &[method.imitation()])?;
     let run = RunDirectory::open(context, &config, "")?;
     let store = run.store()?;
-    let opening = |opening: &Opening| parts.prompt.of_opening(opening);
+    let opening = wiring::opening(&config)?;
     let skills = parts.world.skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
     let settings = wiring::run_config(&config);
@@ -74,8 +74,6 @@ pub struct Parts {
     pub base: std::path::PathBuf,
     /// The experts' trajectories.
     pub experts: Vec<Arc<Trajectory>>,
-    /// How an opening becomes a message.
-    pub prompt: eef_chat::PromptTemplate,
     /// A digest of base model, data and engine.
     pub fingerprint: String,
 }
@@ -95,7 +93,7 @@ impl Parts {
         let experts: Vec<_> = experts.into_iter().map(Arc::new).collect();
         wiring::check_run(config, &world, &experts, imitations)?;
         let fingerprint = wiring::fingerprint(config, &world, &base)?;
-        Ok(Self { world, base, experts, prompt: wiring::prompt(config)?, fingerprint })
+        Ok(Self { world, base, experts, fingerprint })
     }
 
     /// What a run is given.
@@ -103,7 +101,7 @@ impl Parts {
         &'a self,
         config: &Config,
         learner: &'a dyn Learner,
-        opening: &'a (dyn Fn(&Opening) -> String + Sync),
+        opening: &'a (dyn Fn(&Opening, Option<OutcomeLabel>) -> String + Sync),
         skills: &'a [Skill],
     ) -> Setup<'a> {
         Setup {

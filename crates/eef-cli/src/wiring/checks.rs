@@ -68,7 +68,7 @@ pub fn n_imitated(
     let n_positive = behaviour_cloning(experts, &named).len();
     let n = match imitation {
         Imitation::Positives => n_positive,
-        Imitation::Everything => n_named,
+        Imitation::Everything | Imitation::Announced => n_named,
     };
     if n == 0 {
         let names = named.iter().map(ToString::to_string).collect();

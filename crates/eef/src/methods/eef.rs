@@ -1,79 +1,141 @@
 //! Exploring expert failures (Algorithm 1, lines 6 to 13).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use eef_core::{Trajectory, TrajectoryId};
-use eef_rollout::Start;
+use eef_core::Trajectory;
 use eef_select::{AnchorSchedule, EefSelection, Exploration};
 
-use crate::{JobRequest, Method, RunError, TrainingSet, View};
+use crate::{ExpertSize, JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View};
 
 /// EEF: rollouts from the initial states and from states along the experts' trajectories, won or
 /// failed; every important state is taught by its solution with the fewest expert actions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Eef {
-    n_simulations: usize,
-    schedule: AnchorSchedule,
+    name: String,
+    simulated: Simulated,
+    whose: Whose,
 }
 
-impl Eef {
-    /// With `n_simulations` (the paper's `M`) simulated states per expert trajectory.
-    pub fn new(n_simulations: usize, schedule: AnchorSchedule) -> Self {
-        Self { n_simulations, schedule }
-    }
+/// Which states along an expert's trajectory are simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simulated {
+    /// How many per trajectory and round (the paper's `M`).
+    pub n_simulations: usize,
+    /// Where they lie.
+    pub schedule: AnchorSchedule,
+}
 
-    fn exploration<'a>(&self, view: &View<'a>) -> Exploration<'a> {
-        Exploration {
-            tasks: view.tasks,
-            experts: view.experts,
-            schedule: self.schedule,
-            n_simulations: self.n_simulations,
+/// Whose trajectories are explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of the experts that are imitated (EEF GPT-4).
+    Imitated,
+    /// Those of every expert, the weak ones too (EEF GPT-3&4, appendix A.5).
+    All,
+}
+
+impl Whose {
+    /// Their trajectories.
+    pub(super) fn trajectories(self, view: &View<'_>) -> Vec<Arc<Trajectory>> {
+        match self {
+            Self::Imitated => view.imitated(),
+            Self::All => view.experts.to_vec(),
         }
     }
 }
 
+impl Simulated {
+    /// The setting in words.
+    pub(super) fn describe(self) -> String {
+        format!("{} simulations, anchors {}", self.n_simulations, self.schedule.name())
+    }
+
+    /// At most: states that two trajectories share are simulated once.
+    pub(super) fn at_most(self, n_tasks: usize, experts: &[ExpertSize]) -> RoundLimits {
+        let n_states =
+            |expert: &ExpertSize| self.schedule.anchors(expert.n_actions, self.n_simulations).len();
+        RoundLimits {
+            n_rollouts: n_tasks + experts.iter().map(n_states).sum::<usize>(),
+            // A solution for every task, and one recovery for every expert trajectory.
+            n_examples: n_tasks + experts.len(),
+        }
+    }
+
+    fn exploration<'a>(self, view: &View<'a>, experts: &'a [Arc<Trajectory>]) -> Exploration<'a> {
+        let Self { n_simulations, schedule } = self;
+        Exploration { tasks: view.tasks, experts, schedule, n_simulations }
+    }
+
+    /// A rollout from every simulated state (line 9).
+    pub(super) fn jobs(self, view: &View<'_>, experts: &[Arc<Trajectory>]) -> Vec<JobRequest> {
+        let states = self.exploration(view, experts).simulated_states();
+        // States come in the order of their experts, so that one look goes over both.
+        let mut experts = experts.iter();
+        let mut current: Option<&Arc<Trajectory>> = None;
+        let mut jobs = Vec::with_capacity(states.len());
+        for simulated in states {
+            while current.is_none_or(|expert| expert.id != simulated.expert) {
+                let Some(next) = experts.next() else {
+                    return jobs;
+                };
+                current = Some(next);
+            }
+            let expert = current.map(Arc::clone);
+            jobs.extend(expert.map(|expert| view.from_state(expert, simulated.n_actions)));
+        }
+        jobs
+    }
+
+    /// A solution for every important state that has one (lines 11 to 13).
+    pub(super) fn training_set(
+        self,
+        view: &View<'_>,
+        experts: &[Arc<Trajectory>],
+    ) -> Result<TrainingSet, RunError> {
+        let important = self.exploration(view, experts).important_states(view.won);
+        let selection = EefSelection::select(&important, |state| view.store.best_solution(state))?;
+        Ok(TrainingSet {
+            n_need_recover: selection.n_need_recover,
+            ..TrainingSet::of(selection.solutions().copied().collect())
+        })
+    }
+}
+
+impl Eef {
+    /// A method of that name.
+    pub fn new(name: impl Into<String>, simulated: Simulated, whose: Whose) -> Self {
+        Self { name: name.into(), simulated, whose }
+    }
+}
+
 impl Method for Eef {
-    fn name(&self) -> &'static str {
-        "eef"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn settings(&self) -> String {
-        format!("{} simulations, anchors {}", self.n_simulations, self.schedule.name())
+        self.simulated.describe()
     }
 
     fn explores(&self) -> bool {
         true
     }
 
+    fn at_most(&self, sizes: &RoundSizes<'_>) -> RoundLimits {
+        let is_explored = |expert: &&ExpertSize| self.whose == Whose::All || expert.is_imitated;
+        let explored: Vec<ExpertSize> = sizes.experts.iter().filter(is_explored).copied().collect();
+        self.simulated.at_most(sizes.n_tasks, &explored)
+    }
+
     fn next_jobs(&self, view: &View<'_>) -> Result<Vec<JobRequest>, RunError> {
-        if view.n_batches > 0 {
-            return Ok(Vec::new());
-        }
-        let experts: BTreeMap<TrajectoryId, &Arc<Trajectory>> =
-            view.experts.iter().map(|expert| (expert.id, expert)).collect();
-        let mut jobs = view.from_initial_states(&[view.sampling]);
-        for simulated in self.exploration(view).simulated_states() {
-            if let Some(&expert) = experts.get(&simulated.expert) {
-                let n_actions = simulated.n_actions;
-                jobs.push(JobRequest {
-                    task: expert.task.clone(),
-                    state: simulated.state,
-                    start: Start::Replay { expert: Arc::clone(expert), n_actions },
-                    sample: 0,
-                    sampling: view.sampling,
-                });
-            }
-        }
-        Ok(jobs)
+        Ok(match view.n_batches {
+            0 => view.from_initial_states(0, view.sampling),
+            1 => self.simulated.jobs(view, &self.whose.trajectories(view)),
+            _ => Vec::new(),
+        })
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
-        let important = self.exploration(view).important_states(view.won);
-        let selection = EefSelection::select(&important, |state| view.store.best_solution(state))?;
-        Ok(TrainingSet {
-            solutions: selection.solutions().copied().collect(),
-            n_need_recover: selection.n_need_recover,
-        })
+        self.simulated.training_set(view, &self.whose.trajectories(view))
     }
 }

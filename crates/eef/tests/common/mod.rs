@@ -38,8 +38,9 @@ pub fn experts() -> Vec<Arc<Trajectory>> {
         }))];
     let (tasks, control) = (CORRIDOR.tasks(Split::Train), Control::silent());
     let seed = Seed::new(1);
+    let plain = |start: &eef_core::Opening| opening(start, None);
     let experts =
-        demonstrate(&CORRIDOR, &opening, "teacher", &mut teacher, tasks, seed, &control).unwrap();
+        demonstrate(&CORRIDOR, &plain, "teacher", &mut teacher, tasks, seed, &control).unwrap();
     experts.into_iter().map(Arc::new).collect()
 }
 
