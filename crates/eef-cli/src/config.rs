@@ -44,6 +44,9 @@ pub struct Config {
     /// The same where a method tells pairs apart (`eto`).
     #[serde(default)]
     pub preferences: PreferencesConfig,
+    /// What `compare` compares.
+    #[serde(default)]
+    pub compare: CompareConfig,
     /// How the small base model is made (`pretrain`).
     #[serde(default)]
     pub pretrain: PretrainConfig,
@@ -130,8 +133,6 @@ pub struct MethodConfig {
     /// Temperatures of the rollouts per task of `rft-x6`; other numbers of rollouts take the first
     /// ones, and begin again where there are more.
     pub temperatures: Vec<f32>,
-    /// Whether `eto` compares with failed expert trajectories too.
-    pub eto_all_experts: bool,
     /// How `nat` announces outcomes: `sentence`, `correct` or `good`.
     pub nat_label: String,
     /// Temperature of the trajectories that stand for an expert's in `eef-self`.
@@ -230,6 +231,18 @@ pub struct PreferencesConfig {
     pub schedule: String,
     /// Share of the steps in which the learning rate rises.
     pub warmup_fraction: f64,
+}
+
+/// What `compare` compares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompareConfig {
+    /// The methods, some of `eef::METHODS`.
+    pub methods: Vec<String>,
+    /// How many seeds, counted up from the configuration's.
+    pub n_seeds: u64,
+    /// The method whose differences to the others are reported; without one the last of `methods`.
+    pub reference: String,
 }
 
 /// How the small base model is made.
@@ -364,7 +377,6 @@ impl Default for MethodConfig {
             n_positives_per_task: 1,
             n_dart_positives_per_task: 4,
             temperatures: vec![0.65, 0.35, 0.95, 0.2, 0.8, 0.5],
-            eto_all_experts: false,
             nat_label: "sentence".to_owned(),
             self_temperature: 1.2,
             n_blind: 2,
@@ -423,6 +435,16 @@ impl Default for PreferencesConfig {
             betas: vec![0.1, 0.5],
             schedule: "constant".to_owned(),
             warmup_fraction: 0.1,
+        }
+    }
+}
+
+impl Default for CompareConfig {
+    fn default() -> Self {
+        Self {
+            methods: ["sft-pos", "rft", "rft-x6", "eef"].map(str::to_owned).to_vec(),
+            n_seeds: 5,
+            reference: String::new(),
         }
     }
 }

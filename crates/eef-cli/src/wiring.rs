@@ -220,7 +220,6 @@ pub fn method(config: &Config, name: &str) -> anyhow::Result<Box<dyn eef::Method
         positives_per_task: config.method.n_positives_per_task,
         dart_positives_per_task: config.method.n_dart_positives_per_task,
         temperatures: config.method.temperatures.clone(),
-        eto_all_experts: config.method.eto_all_experts,
         self_temperature: config.method.self_temperature,
         n_blind: config.method.n_blind,
         n_bandit_parts: config.method.n_bandit_parts,

@@ -13,7 +13,7 @@ use eef_store::{Checksum, TrajectoryStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Config, Imitation, JobRequest, Method, RunError, Setup, experts_on, imitated};
+use crate::{Config, Imitation, JobRequest, Method, RunError, Setup, Whose, experts_on, imitated};
 
 /// A model, and what it came from: the hash of every training behind it. Ids of rollouts are
 /// derived from the lineage, so that equal work has equal ids whatever the method, and different
@@ -75,6 +75,16 @@ impl<'a> Bench<'a> {
     /// The prompts of its rollouts are those that a way to imitate asks for.
     pub(crate) fn after(self, imitation: Imitation) -> Self {
         Self { asked_for: imitation.asked_for(), ..self }
+    }
+
+    /// Only the trajectories of those whom a method may see are there for it.
+    pub(crate) fn seeing(mut self, whose: Whose) -> Self {
+        let bc_experts = &self.bc_experts;
+        self.experts.retain(|expert| match &expert.origin {
+            Origin::Expert { name } => whose == Whose::All || bc_experts.contains(name),
+            Origin::Rollout { .. } => false,
+        });
+        self
     }
 
     /// Rollouts that these stores hold are not repeated.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::Bench;
 use crate::iterate::{Cloned, clone_behaviour, explore_and_tune};
-use crate::{Config, Estimate, Evaluation, Imitation, Method, RunError, RunReport, Setup};
+use crate::{Config, Estimate, Evaluation, Imitation, Method, RunError, RunReport, Setup, Whose};
 
 /// Opens the store of a directory that exists.
 pub type OpenStore<'a> = &'a dyn Fn(&Path) -> Result<Box<dyn TrajectoryStore>, StoreError>;
@@ -104,7 +104,7 @@ pub fn compare(
                     let named = named("imitation");
                     let control = control.with_progress(&named);
                     let bench = Bench::new(setup, &config, store.as_ref(), &path, &control)?;
-                    let bench = bench.after(imitation);
+                    let bench = bench.after(imitation).seeing(Whose::Imitated);
                     bench.open_run(None)?;
                     new.insert(clone_behaviour(&bench, imitation)?)
                 }
@@ -113,7 +113,7 @@ pub fn compare(
             let named = named(method.name());
             let control = control.with_progress(&named);
             let bench = Bench::new(setup, &config, store.as_ref(), &path, &control)?;
-            let bench = bench.after(imitation).beside(&stores);
+            let bench = bench.after(imitation).seeing(method.whose()).beside(&stores);
             bench.open_run(Some(method.as_ref()))?;
             let run = if let Some(run) = bench.take(REPORT)? {
                 run

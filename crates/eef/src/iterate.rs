@@ -34,7 +34,8 @@ pub fn iterate(
     directory: &Path,
     control: &Control<'_>,
 ) -> Result<RunReport, RunError> {
-    let bench = Bench::new(setup, config, store, directory, control)?.after(method.imitation());
+    let bench = Bench::new(setup, config, store, directory, control)?;
+    let bench = bench.after(method.imitation()).seeing(method.whose());
     bench.open_run(Some(method))?;
     let cloned = clone_behaviour(&bench, method.imitation())?; // lines 3 and 4
     explore_and_tune(&bench, method, &cloned) // lines 5 to 15

@@ -103,11 +103,12 @@ pub use evaluate::evaluate;
 pub use experts::{experts_on, imitated};
 pub use iterate::iterate;
 pub use method::{
-    Examples, ExpertSize, Imitation, JobRequest, Method, RoundLimits, RoundSizes, TrainingSet, View,
+    Examples, ExpertSize, Imitation, JobRequest, Method, RoundLimits, RoundSizes, TrainingSet,
+    View, Whose,
 };
 pub use methods::{
     DartProp2Diff, Eef, EefAdaptive, EefBandit, EefSelf, Eto, METHODS, MethodOptions, Nat, Rft,
-    SftAll, SftPos, Simulated, Whose, method,
+    SftAll, SftPos, Simulated, method,
 };
 pub use report::{
     ActionUse, Evaluation, RoundReport, RunReport, SkillUse, Stage, Training, used_only_by,

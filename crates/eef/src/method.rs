@@ -27,6 +27,11 @@ pub trait Method: Sync {
         Imitation::Positives
     }
 
+    /// Whose trajectories it may see.
+    fn whose(&self) -> Whose {
+        Whose::Imitated
+    }
+
     /// Whether rounds of exploration follow.
     fn explores(&self) -> bool;
 
@@ -83,6 +88,15 @@ impl Imitation {
     }
 }
 
+/// Whose trajectories a method may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of the experts that are imitated (every baseline, and EEF GPT-4).
+    Imitated,
+    /// Those of every expert, the weak ones too (EEF GPT-3&4, appendix A.5).
+    All,
+}
+
 /// What a method sees in a round.
 pub struct View<'a> {
     /// The round, from 2.
@@ -93,9 +107,9 @@ pub struct View<'a> {
     pub n_batches: usize,
     /// The training tasks.
     pub tasks: &'a [TaskId],
-    /// Every expert trajectory on them, in order of task and id.
+    /// The expert trajectories on them that the method may see, in order of task and id.
     pub experts: &'a [Arc<Trajectory>],
-    /// Whom the baselines may use.
+    /// Who was imitated.
     pub bc_experts: &'a [ExpertName],
     /// How an exploring policy samples where the method has no choice of its own.
     pub sampling: Sampling,
@@ -111,8 +125,7 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// The positives of the training tasks that a baseline may use: the policy's own, and those of
-    /// `bc_experts`.
+    /// The positives of the training tasks: the policy's own, and the experts'.
     ///
     /// # Errors
     /// Of the store.
@@ -121,10 +134,6 @@ impl View<'_> {
         for task in self.tasks {
             positives.extend(self.store.positives_of(task)?);
         }
-        positives.retain(|trajectory| match &trajectory.origin {
-            eef_core::Origin::Expert { name } => self.bc_experts.contains(name),
-            eef_core::Origin::Rollout { .. } => true,
-        });
         Ok(positives)
     }
 
@@ -151,15 +160,6 @@ impl View<'_> {
             sampling: self.sampling,
         }
     }
-
-    /// The expert trajectories of those whom the baselines may use.
-    pub fn imitated(&self) -> Vec<Arc<Trajectory>> {
-        let is_imitated = |expert: &&Arc<Trajectory>| match &expert.origin {
-            eef_core::Origin::Expert { name } => self.bc_experts.contains(name),
-            eef_core::Origin::Rollout { .. } => false,
-        };
-        self.experts.iter().filter(is_imitated).cloned().collect()
-    }
 }
 
 /// What a plan knows of a run.
@@ -169,10 +169,18 @@ pub struct RoundSizes<'a> {
     pub round: u32,
     /// Training tasks.
     pub n_tasks: usize,
-    /// Expert trajectories on them.
+    /// Expert trajectories on them, everybody's.
     pub experts: &'a [ExpertSize],
-    /// Positive trajectories among those that the baselines may use.
+    /// Positive trajectories among those of the experts that are imitated.
     pub n_positives: usize,
+}
+
+impl RoundSizes<'_> {
+    /// The expert trajectories that a method may see.
+    pub fn seen_by(&self, whose: Whose) -> Vec<ExpertSize> {
+        let is_seen = |expert: &&ExpertSize| whose == Whose::All || expert.is_imitated;
+        self.experts.iter().filter(is_seen).copied().collect()
+    }
 }
 
 /// What a plan knows of an expert trajectory.
@@ -180,7 +188,7 @@ pub struct RoundSizes<'a> {
 pub struct ExpertSize {
     /// Its actions.
     pub n_actions: usize,
-    /// Whether the baselines may use it.
+    /// Whether its expert is imitated.
     pub is_imitated: bool,
 }
 

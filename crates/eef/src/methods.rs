@@ -13,10 +13,10 @@ mod sft;
 use eef_select::AnchorSchedule;
 use serde::{Deserialize, Serialize};
 
-use crate::{Method, RunError};
+use crate::{Method, RunError, Whose};
 
 pub use dart::DartProp2Diff;
-pub use eef::{Eef, Simulated, Whose};
+pub use eef::{Eef, Simulated};
 pub use eef_adaptive::EefAdaptive;
 pub use eef_bandit::EefBandit;
 pub use eef_self::EefSelf;
@@ -27,7 +27,7 @@ pub use sft::{SftAll, SftPos};
 
 /// The names that [`method`] knows. `rft-x6` and `eef-m5` stand for any number in the place of
 /// theirs.
-pub const METHODS: [&str; 15] = [
+pub const METHODS: [&str; 16] = [
     "sft-all",
     "sft-pos",
     "nat",
@@ -37,6 +37,7 @@ pub const METHODS: [&str; 15] = [
     "dart-uniform",
     "dart-prop2diff",
     "eto",
+    "eto-all",
     "eef",
     "eef-m5",
     "eef-all-experts",
@@ -61,8 +62,6 @@ pub struct MethodOptions {
     /// RFTxN: the temperature of each rollout, from the first again where there are more rollouts
     /// than temperatures.
     pub temperatures: Vec<f32>,
-    /// ETO: whether rollouts are compared with failed expert trajectories too.
-    pub eto_all_experts: bool,
     /// EEF-self: the temperature of the trajectories that stand for an expert's.
     pub self_temperature: f32,
     /// EEF with adaptive anchors: states tried on a failed trajectory where nothing is known to
@@ -81,7 +80,6 @@ impl Default for MethodOptions {
             dart_positives_per_task: 4,
             // The first few are spread over the whole range, however many are used.
             temperatures: vec![0.65, 0.35, 0.95, 0.2, 0.8, 0.5],
-            eto_all_experts: false,
             self_temperature: 1.2,
             n_blind: 2,
             n_bandit_parts: 16,
@@ -106,7 +104,8 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
         "rft-all" => Box::new(Rft::new(name, Vec::new(), 0)),
         "dart-uniform" => Box::new(Rft::new(name, Vec::new(), n_dart)),
         "dart-prop2diff" => Box::new(DartProp2Diff::new(n_dart)),
-        "eto" => Box::new(Eto { all_experts: options.eto_all_experts }),
+        "eto" => Box::new(Eto { all_experts: false }),
+        "eto-all" => Box::new(Eto { all_experts: true }),
         "eef" => Box::new(Eef::new(name, simulated, Whose::Imitated)),
         "eef-all-experts" => Box::new(Eef::new(name, simulated, Whose::All)),
         "eef-adaptive" => Box::new(EefAdaptive { simulated, n_blind: options.n_blind }),

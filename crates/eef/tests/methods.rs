@@ -280,6 +280,8 @@ fn an_expert_that_is_not_imitated_is_explored_and_no_baseline_sees_it() {
     assert_eq!(rft.rounds[0].training.n_examples, 8);
     assert_eq!(rft.test.win_rate, alone.test.win_rate);
     let eef = imitating(&bench, &["teacher"], "eef").unwrap();
+    assert_eq!(eef.test.win_rate, run(&Bench::new(), "eef").test.win_rate);
+    let eef = imitating(&bench, &["teacher"], "eef-all-experts").unwrap();
     assert_eq!(eef.rounds[0].training.n_examples, 8);
     // The second one's wins are solutions from the first exploration on.
     assert_eq!(eef.rounds[1].n_solved_tasks, 16);

@@ -186,8 +186,20 @@ fn check(config: &Config) -> Result<(), LoadError> {
         value(key, found.to_owned(), &format!("one of {}{hint}", known.join(", ")))
     };
     let method = &config.method;
-    if eef::method(&method.name, &eef::MethodOptions::default()).is_err() {
-        one_of("method.name", &method.name, &eef::METHODS)?;
+    let is_method = |name: &str| eef::method(name, &eef::MethodOptions::default()).is_ok();
+    let compared = config.compare.methods.iter().map(|name| ("compare.methods", name));
+    for (key, name) in [("method.name", &method.name)].into_iter().chain(compared) {
+        if !is_method(name) {
+            one_of(key, name, &eef::METHODS)?;
+        }
+    }
+    if config.compare.methods.is_empty() {
+        return value("compare.methods", "an empty list".to_owned(), "one method or more");
+    }
+    let (reference, compared) = (&config.compare.reference, &config.compare.methods);
+    if !reference.is_empty() && !compared.contains(reference) {
+        let expected = format!("one of compare.methods: {}", compared.join(", "));
+        return value("compare.reference", format!("`{reference}`"), &expected);
     }
     one_of("method.anchors", &method.anchors, &["floor", "even"])?;
     one_of("data.tasks", &config.data.tasks, &["agentgym", "paper", "all"])?;
@@ -224,6 +236,7 @@ fn check(config: &Config) -> Result<(), LoadError> {
     }
     let positive = [
         ("method.n_iterations", method.n_iterations as usize),
+        ("compare.n_seeds", config.compare.n_seeds as usize),
         ("explore.max_reply_tokens", explore.max_reply_tokens),
         ("explore.max_sequences", explore.max_sequences),
         ("explore.unit_size", explore.unit_size),

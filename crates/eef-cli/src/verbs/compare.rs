@@ -16,24 +16,31 @@ use crate::{output, results, wiring};
 /// What to compare.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Methods, separated by commas
-    #[arg(long, value_delimiter = ',', default_value = "sft-pos,rft,rft-x6,eef")]
+    /// Methods in place of the configuration's, separated by commas
+    #[arg(long, value_delimiter = ',')]
     methods: Vec<String>,
-    /// Number of seeds, counted up from the configuration's
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// The method whose differences to the others are reported; without it the last one
+    /// Number of seeds in place of the configuration's, counted up from its seed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// The method whose differences to the others are reported, in place of the configuration's;
+    /// without either the last method
     #[arg(long, value_name = "METHOD")]
     reference: Option<String>,
 }
 
 /// Compares.
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
-    let config = context.config()?;
-    let methods = arguments.methods.iter().map(|name| wiring::method(&config, name));
+    let mut config = context.config()?;
+    // Which cells are wanted is no setting of any of them: more can be asked of the same directory.
+    let compared = std::mem::take(&mut config.compare);
+    let names = if arguments.methods.is_empty() { &compared.methods } else { &arguments.methods };
+    let methods = names.iter().map(|name| wiring::method(&config, name));
     let methods = methods.collect::<anyhow::Result<Vec<_>>>()?;
-    let last = arguments.methods.last().map_or("eef", String::as_str);
-    let reference = arguments.reference.as_deref().unwrap_or(last);
+    let last = names.last().map_or("eef", String::as_str);
+    // The configuration's is for the configuration's methods.
+    let configured = Some(&compared.reference).filter(|name| names.contains(name));
+    let reference = arguments.reference.as_ref().or(configured).map_or(last, String::as_str);
+    let n_seeds = arguments.seeds.unwrap_or(compared.n_seeds);
     // What is missing or cannot work is found before a run directory is made.
     wiring::check_settings(&config)?;
     let learner = Recording(wiring::learner(&config)?);
@@ -43,7 +50,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let opening = wiring::opening(&config)?;
     let skills = parts.world.skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
-    let seeds: Vec<u64> = (0..arguments.seeds).map(|i| config.seed.wrapping_add(i)).collect();
+    let seeds: Vec<u64> = (0..n_seeds).map(|i| config.seed.wrapping_add(i)).collect();
     let open = |directory: &std::path::Path| {
         let store = SqliteStore::open(run_directory::store_file(directory))?;
         Ok(Box::new(store) as Box<dyn TrajectoryStore>)

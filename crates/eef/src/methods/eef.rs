@@ -5,7 +5,9 @@ use std::sync::Arc;
 use eef_core::Trajectory;
 use eef_select::{AnchorSchedule, EefSelection, Exploration};
 
-use crate::{ExpertSize, JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View};
+use crate::{
+    ExpertSize, JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View, Whose,
+};
 
 /// EEF: rollouts from the initial states and from states along the experts' trajectories, won or
 /// failed; every important state is taught by its solution with the fewest expert actions.
@@ -23,25 +25,6 @@ pub struct Simulated {
     pub n_simulations: usize,
     /// Where they lie.
     pub schedule: AnchorSchedule,
-}
-
-/// Whose trajectories are explored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// Those of the experts that are imitated (EEF GPT-4).
-    Imitated,
-    /// Those of every expert, the weak ones too (EEF GPT-3&4, appendix A.5).
-    All,
-}
-
-impl Whose {
-    /// Their trajectories.
-    pub(super) fn trajectories(self, view: &View<'_>) -> Vec<Arc<Trajectory>> {
-        match self {
-            Self::Imitated => view.imitated(),
-            Self::All => view.experts.to_vec(),
-        }
-    }
 }
 
 impl Simulated {
@@ -117,25 +100,27 @@ impl Method for Eef {
         self.simulated.describe()
     }
 
+    fn whose(&self) -> Whose {
+        self.whose
+    }
+
     fn explores(&self) -> bool {
         true
     }
 
     fn at_most(&self, sizes: &RoundSizes<'_>) -> RoundLimits {
-        let is_explored = |expert: &&ExpertSize| self.whose == Whose::All || expert.is_imitated;
-        let explored: Vec<ExpertSize> = sizes.experts.iter().filter(is_explored).copied().collect();
-        self.simulated.at_most(sizes.n_tasks, &explored)
+        self.simulated.at_most(sizes.n_tasks, &sizes.seen_by(self.whose))
     }
 
     fn next_jobs(&self, view: &View<'_>) -> Result<Vec<JobRequest>, RunError> {
         Ok(match view.n_batches {
             0 => view.from_initial_states(0, view.sampling),
-            1 => self.simulated.jobs(view, &self.whose.trajectories(view)),
+            1 => self.simulated.jobs(view, view.experts),
             _ => Vec::new(),
         })
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
-        self.simulated.training_set(view, &self.whose.trajectories(view))
+        self.simulated.training_set(view, view.experts)
     }
 }

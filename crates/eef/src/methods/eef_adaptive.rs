@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eef_core::Trajectory;
 use eef_select::{Probe, next_probe};
 
-use super::eef::{Simulated, Whose};
+use super::eef::Simulated;
 use crate::{JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View};
 
 /// EEF on the same states as the paper's, of which only those are simulated whose outcome is in
@@ -52,8 +52,7 @@ impl Method for EefAdaptive {
     }
 
     fn at_most(&self, sizes: &RoundSizes<'_>) -> RoundLimits {
-        let imitated = sizes.experts.iter().filter(|expert| expert.is_imitated);
-        self.simulated.at_most(sizes.n_tasks, &imitated.copied().collect::<Vec<_>>())
+        self.simulated.at_most(sizes.n_tasks, &sizes.seen_by(self.whose()))
     }
 
     fn next_jobs(&self, view: &View<'_>) -> Result<Vec<JobRequest>, RunError> {
@@ -61,12 +60,11 @@ impl Method for EefAdaptive {
             return Ok(view.from_initial_states(0, view.sampling));
         }
         let mut seen = BTreeSet::new();
-        let experts = Whose::Imitated.trajectories(view);
-        let jobs = experts.iter().filter_map(|expert| self.next_job(view, expert));
+        let jobs = view.experts.iter().filter_map(|expert| self.next_job(view, expert));
         Ok(jobs.filter(|job| seen.insert(job.state)).collect())
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
-        self.simulated.training_set(view, &Whose::Imitated.trajectories(view))
+        self.simulated.training_set(view, view.experts)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use eef_core::{ExpertName, Origin, TaskId, Trajectory, TrajectoryId};
 
-use super::eef::{Simulated, Whose};
-use crate::{JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View};
+use super::eef::Simulated;
+use crate::{JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View, Whose};
 
 /// EEF with every expert at the price of one: each task's simulations go along the trajectory of a
 /// single expert, and the experts are the arms of a bandit (UCB1, Auer et al. 2002) whose gain is a
@@ -59,6 +59,10 @@ impl Method for EefBandit {
         format!("{}, {} parts", self.simulated.describe(), self.n_parts)
     }
 
+    fn whose(&self) -> Whose {
+        Whose::All
+    }
+
     fn explores(&self) -> bool {
         true
     }
@@ -89,7 +93,7 @@ impl Method for EefBandit {
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
-        self.simulated.training_set(view, &Whose::All.trajectories(view))
+        self.simulated.training_set(view, view.experts)
     }
 }
 

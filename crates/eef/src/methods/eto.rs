@@ -21,12 +21,11 @@ pub struct Eto {
 
 impl Method for Eto {
     fn name(&self) -> &'static str {
-        "eto"
+        if self.all_experts { "eto-all" } else { "eto" }
     }
 
     fn settings(&self) -> String {
-        let experts = if self.all_experts { "all" } else { "positive" };
-        format!("{experts} expert trajectories")
+        String::new()
     }
 
     fn explores(&self) -> bool {
@@ -34,8 +33,8 @@ impl Method for Eto {
     }
 
     fn at_most(&self, sizes: &RoundSizes<'_>) -> RoundLimits {
-        let n_imitated = sizes.experts.iter().filter(|expert| expert.is_imitated).count();
-        let n_examples = if self.all_experts { n_imitated } else { sizes.n_positives };
+        let n_all = sizes.seen_by(self.whose()).len();
+        let n_examples = if self.all_experts { n_all } else { sizes.n_positives };
         RoundLimits { n_rollouts: sizes.n_tasks, n_examples }
     }
 
@@ -47,7 +46,7 @@ impl Method for Eto {
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
-        let mut experts: Vec<Arc<Trajectory>> = view.imitated();
+        let mut experts: Vec<Arc<Trajectory>> = view.experts.to_vec();
         experts.retain(|expert| self.all_experts || expert.is_positive());
         Ok(TrainingSet::of_preferences(contrast(&experts, view.rollouts, N_MORE_ACTIONS)))
     }
