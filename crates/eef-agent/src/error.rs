@@ -11,6 +11,10 @@ use eef_train::TrainError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
+    /// The control asked to stop.
+    #[error("interrupted; the same command continues")]
+    Interrupted,
+
     /// Text could not be turned into tokens, or back.
     #[error(transparent)]
     Chat(#[from] ChatError),
@@ -122,7 +126,9 @@ impl AgentError {
     /// As a learner's failure; an interruption stays one.
     pub(crate) fn in_learner(self, doing: String) -> LearnerError {
         match self {
-            Self::Train(TrainError::Interrupted { .. }) => LearnerError::Interrupted,
+            Self::Interrupted | Self::Train(TrainError::Interrupted { .. }) => {
+                LearnerError::Interrupted
+            }
             Self::Train(TrainError::NoExamples) => LearnerError::NoItems,
             other => LearnerError::Failed { doing, source: Box::new(other) },
         }

@@ -9,7 +9,10 @@ use eef_core::{
     TrainSummary, TrainingData, TrainingItem, Trajectory,
 };
 use eef_llama::{InferenceModel, device};
-use eef_train::{PreferenceConfig, PreferencePair, TrainConfig, TrainExample, TrainPaths, Trainer};
+use eef_train::{
+    PreferenceConfig, PreferencePair, TrainConfig, TrainExample, TrainPaths, Trainer,
+    log_likelihoods,
+};
 
 use crate::shared::LastLoaded;
 use crate::watch::{observer, sentence};
@@ -125,6 +128,46 @@ impl LlamaLearner {
     }
 }
 
+impl LlamaLearner {
+    fn score(
+        &self,
+        directory: &Path,
+        items: &[TrainingItem],
+        control: &Control<'_>,
+    ) -> Result<Vec<f64>, AgentError> {
+        let examples = self.examples(directory, items)?;
+        let load = LoadOptions { device: &self.options.device, ..LoadOptions::default() };
+        let (llama, _) = model::open(directory, load)?;
+        let phase = "likelihoods".to_owned();
+        let total = examples.len() as u64;
+        control.report(Event::Started { phase, unit: "trajectories", total });
+        let mut found = Vec::with_capacity(examples.len());
+        let mut rest = examples.as_slice();
+        while !rest.is_empty() {
+            if control.is_interrupted() {
+                return Err(AgentError::Interrupted);
+            }
+            // As many as make a micro-batch, and at least one.
+            let mut n_tokens = 0;
+            let fits = |example: &&TrainExample| {
+                n_tokens += example.n_tokens();
+                n_tokens <= self.options.train.micro_batch_tokens
+            };
+            let n = rest.iter().take_while(fits).count().max(1);
+            let (batch, later) = rest.split_at(n);
+            let sums = log_likelihoods(&llama, &batch.iter().collect::<Vec<_>>())?;
+            let means = sums.iter().zip(batch).map(|(sum, one)| sum / one.n_trained() as f64);
+            found.extend(means);
+            rest = later;
+            let done = found.len() as u64;
+            control.report(Event::Advanced { done, note: String::new() });
+        }
+        let summary = format!("{} trajectories", found.len());
+        control.report(Event::Finished { summary });
+        Ok(found)
+    }
+}
+
 /// Reads trajectories as a model does.
 struct Reader<'a> {
     options: &'a LearnerOptions,
@@ -158,6 +201,16 @@ impl Learner for LlamaLearner {
         self.last.release();
         self.run(request, control)
             .map_err(|error| error.in_learner(format!("training {}", request.output.display())))
+    }
+
+    fn likelihoods(
+        &self,
+        directory: &Path,
+        items: &[TrainingItem],
+        control: &Control<'_>,
+    ) -> Result<Vec<f64>, LearnerError> {
+        self.score(directory, items, control)
+            .map_err(|error| error.in_learner(format!("scoring with {}", directory.display())))
     }
 
     fn policy(&self, directory: &Path) -> Result<Box<dyn Policy>, LearnerError> {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use eef_agent::TENSORBOARD_FOLDER;
 use eef_core::{
     Control, Event, Learner, LearnerError, OutcomeLabel, Policy, Progress, TrainRequest,
-    TrainSummary, TrainingData, Trajectory, TrajectoryId,
+    TrainSummary, TrainingData, TrainingItem, Trajectory, TrajectoryId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -245,6 +245,15 @@ impl<L: Learner> Learner for Recording<L> {
         })?;
         keep_curves(&name, request);
         Ok(summary)
+    }
+
+    fn likelihoods(
+        &self,
+        model: &Path,
+        items: &[TrainingItem],
+        control: &Control<'_>,
+    ) -> Result<Vec<f64>, LearnerError> {
+        self.0.likelihoods(model, items, control)
     }
 
     fn policy(&self, model: &Path) -> Result<Box<dyn Policy>, LearnerError> {

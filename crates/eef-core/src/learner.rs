@@ -128,6 +128,18 @@ pub trait Learner: Sync {
         control: &Control<'_>,
     ) -> Result<TrainSummary, LearnerError>;
 
+    /// How likely a model finds the trained actions of each item: log-likelihood in nats, mean over
+    /// their tokens, so that long and short ones can be compared.
+    ///
+    /// # Errors
+    /// As [`Learner::train`].
+    fn likelihoods(
+        &self,
+        model: &Path,
+        items: &[TrainingItem],
+        control: &Control<'_>,
+    ) -> Result<Vec<f64>, LearnerError>;
+
     /// A policy that samples from a model. Several may be open, one per worker thread.
     ///
     /// # Errors

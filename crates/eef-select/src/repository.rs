@@ -111,6 +111,11 @@ impl Repository {
         }
     }
 
+    /// The positive trajectories that contain a state, in the order in which they were added.
+    pub fn candidates(&self, state: &StateKey) -> &[Candidate] {
+        self.by_state.get(state).map_or(&[], Vec::as_slice)
+    }
+
     /// The solution of a state (the paper's `get_traj(s, D+)`), `None` where there is none.
     pub fn get_traj(&self, state: &StateKey, tie_break: TieBreak<'_>) -> Option<TrajectoryId> {
         let candidates = self.by_state.get(state)?;

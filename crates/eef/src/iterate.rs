@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use eef_core::{Control, Event, Split, StateKey, Trajectory};
+use eef_core::{Control, Event, Split, StateKey, TrainingItem, Trajectory};
 use eef_select::{all_experts, behaviour_cloning};
 use eef_store::TrajectoryStore;
 
@@ -13,8 +13,8 @@ use crate::explored::Explored;
 use crate::report::{Evaluation, RoundReport, RunReport, Stage, Training};
 use crate::train::Lesson;
 use crate::{
-    Config, Examples, Imitation, Init, Method, PreferenceTuning, RunError, Setup, Tested,
-    TrainingSet, View,
+    Config, Examples, Imitation, Init, Likelihoods, Method, PreferenceTuning, RunError, Setup,
+    Tested, TrainingSet, View,
 };
 
 /// Tunes a model by a method: behaviour cloning, then rounds of exploration, selection and
@@ -199,8 +199,9 @@ fn explore(
     let mut outcomes = Outcomes::default();
     let mut won: BTreeMap<StateKey, bool> = BTreeMap::new();
     let mut asked: BTreeSet<StateKey> = BTreeSet::new();
+    let likelihoods = |items: &[(Arc<Trajectory>, usize)]| bench.likelihoods(policy, items);
     for n_batches in 0.. {
-        let view = bench.view(round, n_batches, &won, &asked, &outcomes.trajectories);
+        let view = bench.view(round, n_batches, &won, &asked, &outcomes.trajectories, &likelihoods);
         let requests = method.next_jobs(&view)?; // lines 6 to 9: s_0 and the experts' states
         if requests.is_empty() {
             break;
@@ -214,7 +215,7 @@ fn explore(
         won.extend(batch.won());
         outcomes.extend(batch);
     }
-    let view = bench.view(round, 0, &won, &asked, &outcomes.trajectories);
+    let view = bench.view(round, 0, &won, &asked, &outcomes.trajectories, &likelihoods);
     let set = method.training_set(&view)?; // lines 11 to 13
     let explored = Explored::new(&outcomes, &set);
     bench.put(&key, &explored)?;
@@ -222,6 +223,20 @@ fn explore(
 }
 
 impl Bench<'_> {
+    fn likelihoods(
+        &self,
+        policy: &Model,
+        items: &[(Arc<Trajectory>, usize)],
+    ) -> Result<Vec<f64>, RunError> {
+        let item = |(trajectory, train_from): &(Arc<Trajectory>, usize)| TrainingItem {
+            trajectory: Arc::clone(trajectory),
+            train_from: *train_from,
+            label: self.asked_for,
+        };
+        let items: Vec<_> = items.iter().map(item).collect();
+        Ok(self.setup.learner.likelihoods(&policy.path, &items, self.control)?)
+    }
+
     fn view<'v>(
         &'v self,
         round: u32,
@@ -229,6 +244,7 @@ impl Bench<'_> {
         won: &'v BTreeMap<StateKey, bool>,
         asked: &'v BTreeSet<StateKey>,
         rollouts: &'v [Arc<Trajectory>],
+        likelihoods: Likelihoods<'v>,
     ) -> View<'v> {
         View {
             round,
@@ -241,6 +257,7 @@ impl Bench<'_> {
             won,
             asked,
             rollouts,
+            likelihoods,
             store: self.store,
         }
     }

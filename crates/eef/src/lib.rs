@@ -103,12 +103,12 @@ pub use evaluate::evaluate;
 pub use experts::{experts_on, imitated};
 pub use iterate::iterate;
 pub use method::{
-    Examples, ExpertSize, Imitation, JobRequest, Method, RoundLimits, RoundSizes, TrainingSet,
-    View, Whose,
+    Examples, ExpertSize, Imitation, JobRequest, Likelihoods, Method, RoundLimits, RoundSizes,
+    TrainingSet, View, Whose,
 };
 pub use methods::{
-    DartProp2Diff, Eef, EefAdaptive, EefBandit, EefSelf, Eto, METHODS, MethodOptions, Nat, Rft,
-    SftAll, SftPos, Simulated, method,
+    DartProp2Diff, Eef, EefAdaptive, EefBandit, EefLikelihood, EefSelf, Eto, METHODS,
+    MethodOptions, Nat, Rft, SftAll, SftPos, Simulated, method,
 };
 pub use report::{
     ActionUse, Evaluation, RoundReport, RunReport, SkillUse, Stage, Training, used_only_by,

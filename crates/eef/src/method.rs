@@ -120,6 +120,9 @@ pub struct View<'a> {
     pub asked: &'a BTreeSet<StateKey>,
     /// This round's rollouts so far, in the order in which they were asked for.
     pub rollouts: &'a [Arc<Trajectory>],
+    /// How likely the policy that explored finds the actions of trajectories, each from its first
+    /// counted one on: log-likelihood in nats, mean over their tokens.
+    pub likelihoods: Likelihoods<'a>,
     /// All trajectories so far (`D+` is the positive ones of the training tasks).
     pub store: &'a dyn TrajectoryStore,
 }
@@ -161,6 +164,9 @@ impl View<'_> {
         }
     }
 }
+
+/// Scores trajectories with the policy that explored.
+pub type Likelihoods<'a> = &'a dyn Fn(&[(Arc<Trajectory>, usize)]) -> Result<Vec<f64>, RunError>;
 
 /// What a plan knows of a run.
 #[derive(Clone, Copy, Debug)]

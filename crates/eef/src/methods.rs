@@ -4,6 +4,7 @@ mod dart;
 mod eef;
 mod eef_adaptive;
 mod eef_bandit;
+mod eef_likelihood;
 mod eef_self;
 mod eto;
 mod nat;
@@ -19,6 +20,7 @@ pub use dart::DartProp2Diff;
 pub use eef::{Eef, Simulated};
 pub use eef_adaptive::EefAdaptive;
 pub use eef_bandit::EefBandit;
+pub use eef_likelihood::EefLikelihood;
 pub use eef_self::EefSelf;
 pub use eto::Eto;
 pub use nat::Nat;
@@ -27,7 +29,7 @@ pub use sft::{SftAll, SftPos};
 
 /// The names that [`method`] knows. `rft-x6` and `eef-m5` stand for any number in the place of
 /// theirs.
-pub const METHODS: [&str; 16] = [
+pub const METHODS: [&str; 17] = [
     "sft-all",
     "sft-pos",
     "nat",
@@ -44,6 +46,7 @@ pub const METHODS: [&str; 16] = [
     "eef-self",
     "eef-adaptive",
     "eef-bandit",
+    "eef-likelihood",
 ];
 
 /// What the methods can be told.
@@ -109,6 +112,7 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
         "eef" => Box::new(Eef::new(name, simulated, Whose::Imitated)),
         "eef-all-experts" => Box::new(Eef::new(name, simulated, Whose::All)),
         "eef-adaptive" => Box::new(EefAdaptive { simulated, n_blind: options.n_blind }),
+        "eef-likelihood" => Box::new(EefLikelihood { simulated }),
         "eef-self" => Box::new(EefSelf { simulated, temperature: self_temperature(options)? }),
         "eef-bandit" => {
             let n_parts = positive("method.n_bandit_parts", options.n_bandit_parts)?;

@@ -98,6 +98,21 @@ impl Learner for TabularLearner {
         Ok(summary)
     }
 
+    fn likelihoods(
+        &self,
+        model: &Path,
+        items: &[TrainingItem],
+        _: &Control<'_>,
+    ) -> Result<Vec<f64>, LearnerError> {
+        let table = read(model)?;
+        let of_item = |item: &TrainingItem| {
+            // What learning it once more would cost, of a table that is then thrown away.
+            let losses = learn(&mut table.clone(), item);
+            -losses.iter().sum::<f64>() / losses.len().max(1) as f64
+        };
+        Ok(items.iter().map(of_item).collect())
+    }
+
     fn policy(&self, model: &Path) -> Result<Box<dyn Policy>, LearnerError> {
         let default_reply = self.default_reply.clone();
         let (table, conversations) = (read(model)?, BTreeMap::new());

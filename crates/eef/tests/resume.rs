@@ -16,7 +16,7 @@ use eef::RunError;
 use eef_core::{
     Control, Env, EnvError, Environment, Event, Incident, Interrupt, Learner, LearnerError,
     Opening, Policy, Progress, Seed, Silent, Split, StateKey, TaskId, TrainRequest, TrainSummary,
-    Trajectory, TrajectoryId, Transition,
+    TrainingItem, Trajectory, TrajectoryId, Transition,
 };
 use eef_store::{AppendReport, MemoryStore, SqliteStore, StoreError, TrajectoryStore, Unit};
 
@@ -161,6 +161,15 @@ impl Learner for Counting<'_> {
         finished.insert(request.output.to_path_buf(), summary.clone());
         Ok(summary)
     }
+    fn likelihoods(
+        &self,
+        model: &Path,
+        items: &[TrainingItem],
+        control: &Control<'_>,
+    ) -> Result<Vec<f64>, LearnerError> {
+        self.0.likelihoods(model, items, control)
+    }
+
     fn policy(&self, model: &Path) -> Result<Box<dyn Policy>, LearnerError> {
         self.0.policy(model)
     }

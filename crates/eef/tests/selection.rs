@@ -69,6 +69,12 @@ fn after(expert: &Trajectory, n_actions: usize, won: bool) -> Arc<Trajectory> {
     Arc::new(trajectory(&name, expert.task.clone(), steps, origin, won))
 }
 
+/// A policy that likes long trajectories.
+#[expect(clippy::unnecessary_wraps, reason = "as a view has it")]
+fn longest_first(items: &[(Arc<Trajectory>, usize)]) -> Result<Vec<f64>, eef::RunError> {
+    Ok(items.iter().map(|(one, from)| (one.n_actions() - from) as f64).collect())
+}
+
 /// Three tasks. The strong expert wins task 0 in 7 actions, and fails task 1 in 13 and task 2 in 6;
 /// the weak one fails task 0 in 4.
 struct Case {
@@ -127,6 +133,7 @@ impl Case {
             won: &self.won,
             asked: &self.asked,
             rollouts: &self.rollouts,
+            likelihoods: &longest_first,
             store: &self.store,
         }
     }
@@ -319,6 +326,20 @@ fn adaptive_anchors_find_the_same_with_fewer_simulations() {
     let set = of("eef-adaptive").training_set(&case.view(0)).unwrap();
     let a = case.expert("a");
     assert_eq!(trained(&set), [(after(&a, 3, true).id, 0), (id("1"), 0)]);
+    assert_eq!(set.n_need_recover, 1);
+}
+
+#[test]
+fn the_likeliest_solution_is_taught_whoever_chose_its_actions() {
+    let mut case = Case::new();
+    case.begin();
+    case.explore(of("eef-likelihood").as_ref(), wins);
+    let b = case.expert("b");
+    case.add([after(&b, 9, true), after(&b, 11, true)]);
+    let set = of("eef-likelihood").training_set(&case.view(0)).unwrap();
+    // Here the longest is likeliest: the expert's own in place of one with three of its actions.
+    let b = |n| after(&b, n, true).id;
+    assert_eq!(trained(&set), [(id("a"), 0), (b(11), 0), (b(11), 8)]);
     assert_eq!(set.n_need_recover, 1);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eef_core::Trajectory;
-use eef_select::{AnchorSchedule, EefSelection, Exploration};
+use eef_select::{AnchorSchedule, EefSelection, Exploration, ImportantState};
 
 use crate::{
     ExpertSize, JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View, Whose,
@@ -67,6 +67,11 @@ impl Simulated {
             jobs.extend(expert.map(|expert| view.from_state(expert, simulated.n_actions)));
         }
         jobs
+    }
+
+    /// The states for which a solution is sought (lines 11 and 12).
+    pub(super) fn important_states(self, view: &View<'_>) -> Vec<ImportantState> {
+        self.exploration(view, view.experts).important_states(view.won)
     }
 
     /// A solution for every important state that has one (lines 11 to 13).
