@@ -59,6 +59,8 @@ pub enum Verb {
     Evaluate(crate::verbs::evaluate::Arguments),
     /// Several methods over several seeds, with paired intervals: the paper's tables
     Compare(crate::verbs::compare::Arguments),
+    /// Writes a comparison as the paper's tables and figures: Markdown, HTML, JSON and SVG
+    Report(crate::verbs::report::Arguments),
     /// Shows trajectories of a run, and which tokens of them are trained
     Inspect(crate::verbs::inspect::Arguments),
     /// Answers prompts, or continues texts, with a model

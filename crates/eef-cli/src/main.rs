@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Verb::Iterate(arguments) => verbs::iterate::run(&context, arguments),
         Verb::Evaluate(arguments) => verbs::evaluate::run(&context, arguments),
         Verb::Compare(arguments) => verbs::compare::run(&context, arguments),
+        Verb::Report(arguments) => verbs::report::run(&context, arguments),
         Verb::Inspect(arguments) => verbs::inspect::run(&context, arguments),
         Verb::Generate(arguments) => verbs::generate::run(&context, arguments),
         Verb::Bench(arguments) => verbs::bench::run(&context, arguments),

@@ -1,6 +1,6 @@
 //! Results as tables.
 
-use eef::{Comparison, Estimate, Evaluation, RunReport, SkillUse};
+use eef::{Comparison, Estimate, Evaluation, RunReport, SkillUse, display_name};
 
 use crate::output::{Table, count, percent};
 
@@ -271,16 +271,4 @@ fn interval(estimate: &Estimate) -> String {
 
 fn loss(losses: &[f64]) -> String {
     losses.last().map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"))
-}
-
-/// A method's name as the paper prints it.
-fn display_name(method: &str) -> String {
-    match method {
-        "sft-pos" => "SFT pos".to_owned(),
-        "sft-all" => "SFT all".to_owned(),
-        "rft" => "RFT".to_owned(),
-        "rft-x6" => "RFTx6".to_owned(),
-        "eef" => "EEF".to_owned(),
-        other => other.to_owned(),
-    }
 }

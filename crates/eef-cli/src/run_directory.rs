@@ -18,6 +18,8 @@ pub const CONFIG_FILE: &str = "config.toml";
 
 const PROVENANCE_FILE: &str = "provenance.json";
 const STORE_FILE: &str = "store.sqlite";
+/// Seconds, over all calls.
+const TIME_FILE: &str = "seconds.txt";
 
 /// What a directory may hold before anything was done in it; the store then has no trajectories.
 const BEFORE_WORK: [&str; 7] = [
@@ -127,6 +129,29 @@ pub fn path(global: &Global, config: &Config, prefix: &str) -> PathBuf {
 /// The store's file in a run directory.
 pub fn store_file(run: &Path) -> PathBuf {
     run.join(STORE_FILE)
+}
+
+/// With what a run was begun, and how long it took, as names and values for people.
+pub fn provenance(run: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let file = run.join(PROVENANCE_FILE);
+    let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let begun: Provenance =
+        serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut lines = begun.lines();
+    if let Some(seconds) = seconds(run) {
+        lines.push(("time".to_owned(), format!("{:.0} min of this machine", seconds / 60.0)));
+    }
+    Ok(lines)
+}
+
+/// Adds to the time that a run has taken. What a process did that was killed is not in it.
+pub fn add_seconds(run: &Path, elapsed: f64) -> anyhow::Result<()> {
+    let seconds = seconds(run).unwrap_or_default() + elapsed;
+    write(&run.join(TIME_FILE), format!("{seconds}\n").as_bytes())
+}
+
+fn seconds(run: &Path) -> Option<f64> {
+    std::fs::read_to_string(run.join(TIME_FILE)).ok()?.trim().parse().ok()
 }
 
 /// Writes a file whole: it has its old content or the new one, whatever happens.

@@ -11,5 +11,6 @@ pub mod inspect;
 pub mod iterate;
 pub mod pretrain;
 pub mod repair;
+pub mod report;
 pub mod train;
 pub mod verify;

@@ -127,7 +127,10 @@ pub(crate) fn forward_backward(
     let losses = numbers(token_losses.clone())?;
     let weights = weighing.weights(&losses);
     let mut gradients = FlatGradients::zeros(plan.n_parameters);
-    gradients.accumulate(weighted(token_losses, weights).backward(), &model)?;
+    // Pairs that are told apart pull no more.
+    if weights.iter().any(|&weight| weight != 0.0) {
+        gradients.accumulate(weighted(token_losses, weights).backward(), &model)?;
+    }
     Ok(Part { losses, gradients })
 }
 

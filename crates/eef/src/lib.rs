@@ -108,7 +108,7 @@ pub use method::{
 };
 pub use methods::{
     DartProp2Diff, Eef, EefAdaptive, EefBandit, EefLikelihood, EefSelf, Eto, METHODS,
-    MethodOptions, Nat, Rft, SftAll, SftPos, Simulated, method,
+    MethodOptions, Nat, Rft, SftAll, SftPos, Simulated, display_name, method,
 };
 pub use report::{
     ActionUse, Evaluation, RoundReport, RunReport, SkillUse, Stage, Training, used_only_by,

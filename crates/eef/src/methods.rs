@@ -134,6 +134,34 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
     })
 }
 
+/// A method's name as the paper prints it, or as tables do; another name as it is.
+pub fn display_name(method: &str) -> String {
+    let known = match method {
+        "sft-pos" => "SFT pos",
+        "sft-all" => "SFT all",
+        "nat" => "NAT",
+        "rft" => "RFT",
+        "rft-all" => "RFT, unbalanced",
+        "dart-uniform" => "DART-Uniform",
+        "dart-prop2diff" => "DART-Prop2Diff",
+        "eto" => "ETO",
+        "eto-all" => "ETO, all experts' trajectories",
+        "eef" => "EEF",
+        "eef-all-experts" => "EEF, all experts",
+        "eef-self" => "EEF, own trajectories",
+        "eef-adaptive" => "EEF, adaptive anchors",
+        "eef-bandit" => "EEF, bandit over experts",
+        "eef-likelihood" => "EEF, likeliest solution",
+        _ => "",
+    };
+    match (known, number(method, "rft-x"), number(method, "eef-m")) {
+        ("", Some(n), _) => format!("RFTx{n}"),
+        ("", None, Some(n)) => format!("EEF, M = {n}"),
+        ("", None, None) => method.to_owned(),
+        (known, _, _) => known.to_owned(),
+    }
+}
+
 /// The number at the end of a name, from 1 and without a zero before it: a name stands for one
 /// method alone.
 fn number(name: &str, before: &str) -> Option<usize> {
@@ -191,6 +219,8 @@ mod tests {
         for name in ["rft-x1", "rft-x20", "eef-m1", "eef-m12"] {
             assert_eq!(method(name, &MethodOptions::default()).unwrap().name(), name);
         }
+        assert_eq!(["rft-x20", "eef-m1", "ppo"].map(display_name), ["RFTx20", "EEF, M = 1", "ppo"]);
+        assert!(METHODS.iter().all(|name| display_name(name) != *name));
         for name in ["rft-x0", "rft-x06", "rft-x", "eef-m-1", "eef-mm"] {
             assert!(method(name, &MethodOptions::default()).is_err(), "{name}");
         }

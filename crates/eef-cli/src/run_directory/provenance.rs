@@ -50,6 +50,21 @@ impl Provenance {
         }
     }
 
+    /// As names and values for people.
+    pub fn lines(&self) -> Vec<(String, String)> {
+        let revision =
+            self.git_revision.as_ref().map_or(String::new(), |text| format!(" ({text})"));
+        let features = self.cpu_features.as_ref().map_or(String::new(), |all| all.join(" "));
+        let Self { program, operating_system, architecture, n_cores, device, .. } = self;
+        vec![
+            ("program".to_owned(), format!("{program}{revision}")),
+            (
+                "machine".to_owned(),
+                format!("{n_cores} cores, {architecture} {operating_system}, {features}; {device}"),
+            ),
+        ]
+    }
+
     /// What differs between this and `now` that decides about bytes, in a line. What one of them
     /// does not know is no difference.
     pub fn difference(&self, now: &Self) -> Option<String> {

@@ -1,6 +1,7 @@
 //! `compare`: several methods over several seeds.
 
 use std::path::Path;
+use std::time::Instant;
 
 use clap::Args;
 use eef::{Comparison, RunReport};
@@ -56,7 +57,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         Ok(Box::new(store) as Box<dyn TrajectoryStore>)
     };
     let settings = wiring::run_config(&config);
-    let comparison = eef::compare(
+    let begun = Instant::now();
+    let compared = eef::compare(
         &setup,
         &settings,
         &methods,
@@ -65,7 +67,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         &open,
         run.path(),
         &context.control(),
-    )?;
+    );
+    run_directory::add_seconds(run.path(), begun.elapsed().as_secs_f64())?;
+    let comparison = compared?;
     for report in &comparison.runs {
         describe(run.path(), &config, report)?;
     }
@@ -89,7 +93,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         results::curves(&comparison),
         results::comparison(&comparison)
     ))?;
-    context.progress.note(&format!("all figures: {}", file.display()));
+    context.progress.note(&format!(
+        "all figures: {}; as tables and pictures: report --run-dir {}",
+        file.display(),
+        run.path().display()
+    ));
     Ok(())
 }
 
