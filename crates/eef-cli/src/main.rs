@@ -17,6 +17,7 @@ mod progress;
 mod recording;
 mod results;
 mod run_directory;
+mod token_file;
 mod verbs;
 mod wiring;
 

@@ -35,12 +35,14 @@ pub fn export_splits(
     Ok(report)
 }
 
-/// Writes a text: a file whole or not at all, or to stdout where `--out` is `-`.
-pub fn write_text(out: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a file whole or not at all, or to stdout where `--out` is `-`.
+pub fn write_bytes(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if is_stdout(out) {
-        return output::print(text);
+        let mut stdout = Leavable(io::stdout().lock());
+        stdout.write_all(bytes).and_then(|()| stdout.flush())?;
+        return Ok(());
     }
-    eef_weights::write_atomically(out, |file| file.write_all(text.as_bytes()))?;
+    eef_weights::write_atomically(out, |file| file.write_all(bytes))?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use eef_agent::{GenerationOptions, LearnerOptions, LlamaLearner, PreferenceOptions};
-use eef_chat::{LabelStyle, Prompt, PromptTemplate};
+use eef_chat::{Encoder, LabelStyle, Prompt, PromptTemplate};
 use eef_core::{Control, Environment, Opening, OutcomeLabel, Split, Trajectory, TrajectoryId};
 use eef_llama::{LoraConfig, LoraTarget};
 use eef_weights::directory_hash;
@@ -48,6 +48,13 @@ pub fn base_model(config: &Config) -> anyhow::Result<PathBuf> {
         )
     })?;
     Ok(base)
+}
+
+/// What turns text into tokens for every model of the configuration's runs: they keep their base's
+/// tokenizer and template.
+pub fn encoder(config: &Config) -> anyhow::Result<Encoder> {
+    let base = paths::require(&config.model.base, "the base model", &config.plan.model_source)?;
+    Ok(eef_agent::open_encoder(&base)?)
 }
 
 /// Worker threads: what the configuration says, or one per core.

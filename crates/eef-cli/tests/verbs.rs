@@ -8,6 +8,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{eef, fixtures, small};
+use eef_chat::{Example, PromptTemplate};
+use eef_store::{SqliteStore, TrajectoryStore as _};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::{Field, Row, RowAccessor as _};
 use serde_json::Value;
 
 /// What the program prints, which must be JSON and nothing else.
@@ -64,6 +68,7 @@ fn the_verbs_agree_on_a_run() {
     let exported = export(&run, &folder.path().join("all.jsonl"), &report);
     check_masks(&run, &exported);
     check_training_set(&run, &folder.path().join("chats.jsonl"), &exported);
+    check_tokens(&run, &folder.path().join("tokens.parquet"));
 
     check_comparison(&folder.path().join("comparison"), &report);
 }
@@ -138,6 +143,47 @@ fn check_training_set(run: &Path, file: &Path, exported: &BTreeMap<String, Value
     let output = unknown.args(["--training-set", "x", "--out", "-"]).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && message.contains(model), "{message}");
+}
+
+/// A training set in tokens is what the training saw: the ids and masks of its examples, and as many
+/// tokens as each step counted.
+fn check_tokens(run: &Path, file: &Path) {
+    let model = "round-02";
+    let export = ["--training-set", model, "--format", "tokens", "--out"];
+    let said = json(of_run("export", run).args(export).arg(file));
+    let set = std::fs::read(run.join(format!("training-sets/{model}.json"))).unwrap();
+    let items: Vec<Value> = serde_json::from_slice(&set).unwrap();
+    assert_eq!(number(&said["conversations"]), items.len());
+
+    let encoder = eef_agent::open_encoder(&fixtures().unwrap().join("base")).unwrap();
+    let store = SqliteStore::open(run.join("store.sqlite")).unwrap();
+    let reader = SerializedFileReader::new(std::fs::File::open(file).unwrap()).unwrap();
+    let rows: Vec<Row> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), items.len());
+    let mut n_trained = 0;
+    for (row, item) in rows.iter().zip(&items) {
+        let train_from = number(&item["train_from"]);
+        assert_eq!(row.get_long(3).unwrap() as usize, train_from);
+        assert_eq!(row.get_string(2).unwrap(), item["trajectory"].as_str().unwrap());
+        let id = row.get_string(2).unwrap().parse().unwrap();
+        let trajectory = store.get(&id).unwrap().unwrap();
+        let prompt = PromptTemplate::Short;
+        let example =
+            Example::of_trajectory(&encoder, &trajectory, train_from, prompt, usize::MAX).unwrap();
+        let list = |column| -> Vec<Field> { row.get_list(column).unwrap().elements().to_vec() };
+        let ids: Vec<Field> =
+            example.token_ids.iter().map(|id| Field::Long((*id).into())).collect();
+        assert_eq!(list(0), ids);
+        let labels: Vec<Field> = (ids.into_iter().zip(example.loss_mask.as_slice()))
+            .map(|(id, trained)| if *trained { id } else { Field::Long(-100) })
+            .collect();
+        assert_eq!(list(1), labels);
+        n_trained += example.loss_mask.n_trained();
+    }
+    let metrics = std::fs::read_to_string(run.join(format!("metrics/{model}.jsonl"))).unwrap();
+    let steps = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let of_epoch = steps.filter(|step| step["epoch"] == 1);
+    assert_eq!(of_epoch.map(|step| number(&step["n_trained_tokens"])).sum::<usize>(), n_trained);
 }
 
 /// What `inspect` shows as trained are the replies from the first trained action on, and of those

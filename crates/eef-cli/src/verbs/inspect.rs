@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -14,7 +13,7 @@ use eef_store::{SqliteStore, TrajectoryStore};
 use crate::config::Config;
 use crate::context::Context;
 use crate::recording::{Side, TrainedItem, Trainings};
-use crate::{output, paths, run_directory, wiring};
+use crate::{output, run_directory, wiring};
 
 /// What to show.
 #[derive(Args, Debug)]
@@ -62,7 +61,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
             bail!("--trained-in {name}: no model of {} is that; known: {known}", run.display());
         }
     }
-    let encoder = arguments.masks.then(|| encoder(&config.model.base)).transpose()?;
+    let encoder = arguments.masks.then(|| wiring::encoder(&config)).transpose()?;
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut n_shown = 0;
     let mut records = Vec::new();
@@ -111,11 +110,6 @@ impl Arguments {
             && self.won.is_none_or(|won| trajectory.is_positive() == won)
             && self.task.as_ref().is_none_or(|part| trajectory.task.to_string().contains(part))
     }
-}
-
-fn encoder(model: &str) -> anyhow::Result<Encoder> {
-    let model = paths::require(model, "the base model", "see configs")?;
-    Ok(eef_agent::open_encoder(Path::new(&model))?)
 }
 
 /// A rendered mask per training: trained text between `⟦` and `⟧`, or green on a terminal.
