@@ -4,7 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{eef, fixtures, small};
@@ -267,6 +267,44 @@ fn check_comparison(directory: &Path, report: &Value) {
     assert_eq!((&difference["of"], &difference["minus"]), (&"eef".into(), &"sft-pos".into()));
     let found = difference["win_rates"][0].as_f64().unwrap();
     assert!((found - (rate(1) - rate(0))).abs() < 1e-12, "{difference}");
+    check_more_methods(directory, &runs[0]);
+}
+
+/// A comparison takes more methods, and is told as tables and pictures.
+fn check_more_methods(directory: &Path, sft_pos: &Value) {
+    let none = eef("report").arg("--run-dir").arg(directory.join("nowhere")).output().unwrap();
+    let said = String::from_utf8(none.stderr).unwrap();
+    assert!(said.contains("holds no complete comparison: `compare --run-dir"), "{said}");
+
+    let arguments = ["--seeds", "1", "--methods", "sft-pos,nat,eto-all,eef-adaptive"];
+    let comparison = json(small("compare", directory).args(arguments));
+    let runs = list(&comparison["runs"]);
+    assert_eq!(&runs[0], sft_pos, "what is complete stays");
+    // NAT learns from failures too, and is asked for success, then and now.
+    let rounds = list(&runs[1]["rounds"]);
+    let n_imitated = |run: &Value| number(&run["rounds"][0]["training"]["n_examples"]);
+    assert!(n_imitated(&runs[1]) > n_imitated(&runs[0]), "{rounds:?}");
+    let nat = directory.join("seed-1").join("nat");
+    assert_eq!(json(&mut of_run("evaluate", &nat)), runs[1]["test"]);
+    let eto = list(&runs[2]["rounds"]);
+    assert_eq!(eto.len(), 3);
+    assert!(
+        eto.iter().skip(1).any(|round| number(&round["training"]["n_examples"]) > 0),
+        "{eto:?}"
+    );
+
+    let said = json(&mut of_run("report", directory));
+    let page = PathBuf::from(said["report"].as_str().unwrap());
+    let text = std::fs::read_to_string(&page).unwrap();
+    for part in ["NAT", "EEF, adaptive anchors", "scripted-strong", "hash of the configuration"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    for (start, _) in text.match_indices("](") {
+        let file = text[start + 2..].split(')').next().unwrap();
+        let picture = std::fs::read_to_string(page.with_file_name(file)).unwrap();
+        assert!(picture.starts_with("<svg"), "{file}");
+    }
+    assert!(page.with_file_name("report.html").is_file());
 }
 
 /// `collect` and `cargo xtask fixtures` ask the same teachers in the same way.
