@@ -44,6 +44,9 @@ pub struct Config {
     /// The same where a method tells pairs apart (`eto`).
     #[serde(default)]
     pub preferences: PreferencesConfig,
+    /// What a round of exploration and training may cost, whatever the method.
+    #[serde(default, skip_serializing_if = "is_unlimited")]
+    pub budget: BudgetConfig,
     /// What `compare` compares.
     #[serde(default)]
     pub compare: CompareConfig,
@@ -245,6 +248,23 @@ pub struct PreferencesConfig {
     pub schedule: String,
     /// Share of the steps in which the learning rate rises.
     pub warmup_fraction: f64,
+}
+
+/// What a round of exploration and training may cost; 0 sets no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// Rollouts; the first ones of what a method asks for are run.
+    pub simulations: usize,
+    /// Tokens that rollouts generate; those asked for together are all run.
+    pub generated_tokens: u64,
+    /// Tokens that carry loss: as many passes as fit, one at least.
+    pub trained_tokens: u64,
+}
+
+// As with precisions: what is not set is no part of a run's identity.
+fn is_unlimited(budget: &BudgetConfig) -> bool {
+    *budget == BudgetConfig::default()
 }
 
 /// What `compare` compares.

@@ -223,6 +223,11 @@ pub fn run_config(config: &Config) -> eef::Config {
             ..eef::EvaluationConfig::default()
         },
         n_train_tasks: config.data.n_train_tasks,
+        budget: eef::Budget {
+            simulations: config.budget.simulations,
+            generated_tokens: config.budget.generated_tokens,
+            trained_tokens: config.budget.trained_tokens,
+        },
     }
 }
 

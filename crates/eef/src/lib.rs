@@ -96,7 +96,7 @@ mod train;
 
 pub use compare::{Comparison, Difference, MethodSummary, OpenStore, compare};
 pub use config::{
-    BehaviourCloning, Config, EvaluationConfig, Exploration, Init, PreferenceTuning, Tested, Tuning,
+    BehaviourCloning, Budget, Config, EvaluationConfig, Exploration, Init, PreferenceTuning, Tested, Tuning,
 };
 pub use error::RunError;
 pub use evaluate::evaluate;
