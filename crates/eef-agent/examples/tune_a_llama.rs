@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         scratch: &scratch,
         data: TrainingData::Demonstrations(&items),
         n_epochs: 40,
+        max_trained_tokens: None,
         learning_rate: 3e-3,
         seed: Seed::new(1),
     };

@@ -6,11 +6,11 @@ use eef_chat::{Chat, Encoder, Sample};
 use eef_core::{Control, Event, TrainSummary};
 use eef_llama::device;
 use eef_train::{
-    MemoryEstimate, PreferenceConfig, PreferencePair, TrainConfig, TrainExample, TrainPaths,
-    Trainer,
+    MemoryEstimate, PreferenceConfig, PreferencePair, TrainConfig, TrainExample, TrainObserver,
+    TrainPaths, Trainer,
 };
 
-use crate::watch::{observer, sentence};
+use crate::watch::{self, sentence};
 use crate::{AgentError, model};
 
 /// What to fine-tune on, in tokens.
@@ -127,7 +127,8 @@ fn example(
     Ok(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?)
 }
 
-/// Fine-tunes. Repeating an interrupted call continues it.
+/// Fine-tunes. Repeating an interrupted call continues it. Besides the control, `observer` watches:
+/// `&mut ()` where nobody is to.
 ///
 /// # Errors
 /// [`AgentError::Train`] with `Interrupted` where the control asked to stop; otherwise what failed.
@@ -135,12 +136,13 @@ pub fn fine_tune(
     request: &FineTuneRequest<'_>,
     data: &FineTuneData,
     control: &Control<'_>,
+    observer: &mut dyn TrainObserver,
 ) -> Result<TrainSummary, AgentError> {
     let FineTuneRequest { init, output, scratch, train, preference, devices } = *request;
     let paths = TrainPaths { init, output, scratch };
     let devices = devices.split(',').map(device).collect::<Result<Vec<_>, _>>()?;
     let trainer = Trainer::on_devices(train.clone(), devices)?;
-    let mut watch = observer("train", control, scratch);
+    let mut watch = (watch::observer("train", control, scratch), observer);
     let summary = match data {
         FineTuneData::Examples(examples) => trainer.run(&paths, examples, &mut watch)?,
         FineTuneData::Pairs(pairs) => {

@@ -98,6 +98,13 @@ impl LlamaLearner {
         request: &TrainRequest<'_>,
         control: &Control<'_>,
     ) -> Result<TrainSummary, AgentError> {
+        let n_epochs = |n_trained: usize| match request.max_trained_tokens {
+            None => request.n_epochs,
+            Some(limit) => {
+                let n_fitting = limit / (n_trained as u64).max(1);
+                (n_fitting as usize).clamp(1, request.n_epochs.max(1))
+            }
+        };
         let config = TrainConfig {
             n_epochs: request.n_epochs,
             learning_rate: request.learning_rate,
@@ -111,13 +118,18 @@ impl LlamaLearner {
         let summary = match request.data {
             TrainingData::Demonstrations(items) => {
                 let examples = self.examples(request.init, items)?;
+                let n_trained = examples.iter().map(TrainExample::n_trained).sum();
+                let config = TrainConfig { n_epochs: n_epochs(n_trained), ..config };
                 Trainer::new(config, device)?.run(&paths, &examples, &mut observer)?
             }
             TrainingData::Preferences { pairs, beta } => {
                 let PreferenceOptions { batch_size, schedule, warmup_fraction } =
                     self.options.preferences;
-                let config = TrainConfig { batch_size, schedule, warmup_fraction, ..config };
                 let pairs = self.pairs(request.init, pairs)?;
+                let of = |pair: &PreferencePair| pair.chosen.n_trained() + pair.rejected.n_trained();
+                let n_epochs = n_epochs(pairs.iter().map(of).sum());
+                let config =
+                    TrainConfig { n_epochs, batch_size, schedule, warmup_fraction, ..config };
                 let preference = PreferenceConfig { beta };
                 let trainer = Trainer::new(config, device)?;
                 trainer.run_preferences(&paths, &pairs, preference, &mut observer)?

@@ -119,6 +119,7 @@ fn train(init: &Path, output: &Path, control: &Control<'_>) -> Result<(), Learne
         scratch: &scratch,
         data: TrainingData::Demonstrations(&items),
         n_epochs: N_EPOCHS,
+        max_trained_tokens: None,
         learning_rate: 5e-3,
         seed: Seed::new(1),
     };
@@ -465,6 +466,7 @@ fn mistakes_are_named() {
             scratch: &scratch,
             data: TrainingData::Demonstrations(items),
             n_epochs: 1,
+            max_trained_tokens: None,
             learning_rate: 1e-3,
             seed: Seed::new(1),
         };

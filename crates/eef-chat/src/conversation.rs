@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use eef_core::{Message, Role};
 
+use crate::template::SystemParts;
 use crate::tokenizer::{Before, Part};
 use crate::{ChatError, ChatTemplate, Tokenizer};
 
@@ -113,6 +114,20 @@ impl Encoder {
     /// A conversation in which nothing was said.
     pub fn start(&self) -> Conversation {
         Conversation { token_ids: self.begin.clone(), replies: Vec::new(), state: State::Listening }
+    }
+
+    /// A conversation that a system message begins: what the agent is told before anybody speaks.
+    ///
+    /// # Errors
+    /// [`ChatError::NoSystemMessage`] where the template has no place for one;
+    /// [`ChatError::Tokenizer`].
+    pub fn start_with_system(&self, text: &str) -> Result<Conversation, ChatError> {
+        let Some(SystemParts { prefix, suffix }) = &self.template.system else {
+            return Err(ChatError::NoSystemMessage { template: self.template.name.clone() });
+        };
+        let parts = [Part::Template(prefix), Part::Text(text), Part::Template(suffix)];
+        let token_ids = self.tokenizer.encode_parts(Before::Nothing, &parts)?;
+        Ok(Conversation { token_ids, ..self.start() })
     }
 
     /// Appends a message.

@@ -11,6 +11,8 @@ use crate::{ChatError, Encoder, Example, LossMask};
 /// A conversation, and which of its replies are trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chat {
+    /// What the agent is told before anybody speaks.
+    system: Option<String>,
     messages: Vec<Message>,
     /// For every reply, in order.
     trained: Vec<bool>,
@@ -19,7 +21,8 @@ pub struct Chat {
 /// One line of a file: what to imitate, or which of two to prefer.
 ///
 /// - `{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}`, the
-///   chat format of OpenAI's fine-tuning: every reply is trained but those with `"weight": 0`.
+///   chat format of OpenAI's fine-tuning: every reply is trained but those with `"weight": 0`. The
+///   first message may be of the role `system`.
 /// - `{"messages": […], "chosen": […], "rejected": […]}`, as TRL's preference data sets have it
 ///   (there `prompt`, which is taken too): two ways on after the messages, of which all replies are
 ///   trained; a plain text is one reply. The messages are context.
@@ -126,7 +129,11 @@ impl Sample {
 impl Chat {
     /// Messages of which the first `n_context` carry no loss whatever their weights.
     fn of(messages: Vec<Said>, n_context: usize) -> Result<Self, String> {
-        let mut chat = Self { messages: Vec::with_capacity(messages.len()), trained: Vec::new() };
+        let mut chat = Self {
+            system: None,
+            messages: Vec::with_capacity(messages.len()),
+            trained: Vec::new(),
+        };
         for (number, Said { role, content, weight }) in messages.into_iter().enumerate() {
             match (role.as_str(), weight) {
                 ("user", _) => chat.messages.push(Message::user(content)),
@@ -137,15 +144,17 @@ impl Chat {
                 ("assistant", Some(weight)) => {
                     return Err(format!("message {number}: weight {weight}; expected 0 or 1"));
                 }
+                ("system", _) if number == 0 => chat.system = Some(content),
                 ("system", _) => {
                     return Err(format!(
-                        "message {number} is of the role system, which is not supported: put its \
-                         text before the first user message's"
+                        "message {number} is of the role system: expected that of the first \
+                         message alone"
                     ));
                 }
                 (role, _) => {
                     return Err(format!(
-                        "message {number} is of the role `{role}`; expected user or assistant"
+                        "message {number} is of the role `{role}`; expected system, user or \
+                         assistant"
                     ));
                 }
             }
@@ -177,10 +186,13 @@ impl Chat {
     /// left out: nothing is predicted from it.
     ///
     /// # Errors
-    /// [`ChatError`] where messages do not follow each other as the template wants, or a text cannot
-    /// be encoded.
+    /// [`ChatError`] where messages do not follow each other as the template wants, it has no place for
+    /// a system message, or a text cannot be encoded.
     pub fn example(&self, encoder: &Encoder) -> Result<Example, ChatError> {
-        let mut conversation = encoder.start();
+        let mut conversation = match &self.system {
+            Some(text) => encoder.start_with_system(text)?,
+            None => encoder.start(),
+        };
         let last = self.messages.iter().rposition(|said| said.role == eef_core::Role::Assistant);
         for message in &self.messages[..last.map_or(0, |last| last + 1)] {
             encoder.push(&mut conversation, message)?;
@@ -198,6 +210,7 @@ impl Chat {
 mod tests {
     use super::*;
     use crate::testing::tiny_encoder;
+    use crate::{ChatTemplate, SystemParts};
 
     fn rendered(chat: &Chat) -> String {
         let encoder = tiny_encoder();
@@ -234,13 +247,31 @@ mod tests {
     }
 
     #[test]
+    fn a_system_message_comes_first_where_the_template_has_a_place_for_it() {
+        let line = r#"{"messages": [{"role": "system", "content": "room 9"},
+            {"role": "user", "content": "room 0"}, {"role": "assistant", "content": "take"}]}"#;
+        let Sample::Chat(chat) = Sample::parse(line).unwrap() else { panic!("not a chat") };
+        let error = chat.example(tiny_encoder()).unwrap_err().to_string();
+        assert!(error.contains("template `compact` has no place for a system message"), "{error}");
+        let parts = SystemParts { prefix: "<|assistant|>".to_owned(), suffix: "<|end|>".to_owned() };
+        let template = ChatTemplate { system: Some(parts), ..ChatTemplate::compact() };
+        let encoder = Encoder::new(tiny_encoder().tokenizer().clone(), template).unwrap();
+        let example = chat.example(&encoder).unwrap();
+        let expected = "<|assistant|>room 9<|end|>room 0<|assistant|>⟦take<|end|>⟧";
+        assert_eq!(example.render(encoder.tokenizer()).unwrap(), expected);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let user = r#"{"role": "user", "content": "a"}"#;
         let cases = [
             ("{".to_owned(), "expected {\"messages\""),
             (format!(r#"{{"messages": [{user}]}}"#), "no reply is trained"),
             (format!(r#"{{"messages": [{user}], "chosen": "b"}}"#), "without \"rejected\""),
-            (r#"{"messages": [{"role": "system", "content": "a"}]}"#.to_owned(), "system"),
+            (
+                format!(r#"{{"messages": [{user}, {{"role": "system", "content": "a"}}]}}"#),
+                "message 1 is of the role system: expected that of the first",
+            ),
             (r#"{"messages": [{"role": "tool", "content": "a"}]}"#.to_owned(), "`tool`"),
             (
                 r#"{"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]}"#

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use eef_core::Message;
 
+use crate::template::SystemParts;
 use crate::{ChatError, ChatMessage, ChatTemplate, Encoder, JinjaTemplate, Tokenizer};
 
 /// Texts that no template has of its own and that trimming leaves as they are.
@@ -18,11 +19,15 @@ const TURNS: [(&str, &str); 4] = [
     ("", "buy"),
 ];
 
+/// A system message that proves where they go.
+const SYSTEM: &str = "You buy {{ mugs }}.\n\nOnly <b>red</b> ones: 5 €";
+
 impl ChatTemplate {
     /// The growing sequence that a Jinja template writes.
     ///
     /// What stands around messages is cut out of the template's text for marked messages, a system
-    /// message that it inserts by itself included (in `begin`). Conversations of several turns are
+    /// message that it inserts by itself included (in `begin`), and what stands around one that is given
+    /// (in `system`) where it can be. Conversations of several turns are
     /// then rendered both ways: texts and token ids must be the same. Texts with outer white space
     /// are kept as they are, though many templates trim them.
     ///
@@ -33,9 +38,15 @@ impl ChatTemplate {
         let cut = cut(jinja, tokenizer)?;
         // An encoder shares its tokenizer, and this one is only lent: it is read again.
         let tokenizer = Arc::new(Tokenizer::from_bytes(tokenizer.as_bytes())?);
-        let encoder = Encoder::new(tokenizer, cut)?;
-        prove(jinja, &encoder)?;
-        Ok(encoder.template().clone())
+        let encoder = Encoder::new(Arc::clone(&tokenizer), cut)?;
+        prove(jinja, &encoder, None)?;
+        let template = encoder.template().clone();
+        // Templates that refuse a system message, or that put it elsewhere, are none the worse.
+        let Some(system) = cut_system(jinja, &template) else { return Ok(template) };
+        let with_system = ChatTemplate { system: Some(system), ..template.clone() };
+        let is_proved = Encoder::new(tokenizer, with_system.clone())
+            .and_then(|encoder| prove(jinja, &encoder, Some(SYSTEM)));
+        Ok(if is_proved.is_ok() { with_system } else { template })
     }
 }
 
@@ -102,7 +113,20 @@ fn cut(jinja: &JinjaTemplate, tokenizer: &Tokenizer) -> Result<ChatTemplate, Cha
         reply_text_suffix: reply_text_suffix.to_owned(),
         reply_end: end.to_owned(),
         reply_gap: between[..between.len() - n_shared].to_owned(),
+        system: None,
     })
+}
+
+/// What stands around a system message; none where that is not in the beginning, or not there at all.
+fn cut_system(jinja: &JinjaTemplate, template: &ChatTemplate) -> Option<SystemParts> {
+    let [first, system, _] = MARKERS;
+    let messages = [ChatMessage::new("system", system), ChatMessage::new("user", first)];
+    let text = jinja.render(&messages, false).ok()?;
+    let (prefix, rest) = text.split_once(system)?;
+    let (between, after) = rest.split_once(first)?;
+    let suffix = between.strip_suffix(&*template.user_prefix)?;
+    let is_as_usual = after == template.user_suffix && !after.contains(system);
+    is_as_usual.then(|| SystemParts { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
 }
 
 /// The length in bytes of the longest common end that cuts no control token in two.
@@ -131,13 +155,18 @@ fn is_between_tokens(text: &str, place: usize, tokenizer: &Tokenizer) -> bool {
     text.is_char_boundary(place)
 }
 
-/// Renders [`TURNS`] both ways, once from each turn on.
-fn prove(jinja: &JinjaTemplate, encoder: &Encoder) -> Result<(), ChatError> {
+/// Renders [`TURNS`] both ways, once from each turn on, after a system message or none.
+fn prove(jinja: &JinjaTemplate, encoder: &Encoder, system: Option<&str>) -> Result<(), ChatError> {
     let template = encoder.template();
     for first in 0..TURNS.len() {
         let mut messages = Vec::new();
-        let mut text = template.begin.clone();
-        let mut conversation = encoder.start();
+        let (mut text, mut conversation) = match (system, &template.system) {
+            (Some(system), Some(SystemParts { prefix, suffix })) => {
+                messages.push(ChatMessage::new("system", system));
+                (format!("{prefix}{system}{suffix}"), encoder.start_with_system(system)?)
+            }
+            _ => (template.begin.clone(), encoder.start()),
+        };
         for (asked, said) in &TURNS[first..] {
             messages.push(ChatMessage::new("user", *asked));
             encoder.push(&mut conversation, &Message::user(*asked))?;

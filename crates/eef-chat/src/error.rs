@@ -152,6 +152,15 @@ pub enum ChatError {
         /// The presets' names.
         known: String,
     },
+    /// A system message where a template has no place for one.
+    #[error(
+        "chat template `{template}` has no place for a system message at the beginning: put its text \
+         before the first user message's, or write `system` in eef_chat.json"
+    )]
+    NoSystemMessage {
+        /// The template's name.
+        template: String,
+    },
     /// An unknown name of a template, prompt or action format.
     #[error("unknown {what} `{found}`: expected one of {expected}")]
     UnknownName {

@@ -56,7 +56,7 @@ pub use example::{Example, LossMask, messages_of};
 pub use interchange::ChatFormat;
 pub use jinja::{ChatMessage, JinjaTemplate};
 pub use prompt::{LabelStyle, Prompt, PromptTemplate};
-pub use template::{ChatTemplate, PRESETS, TEMPLATE_FILE};
+pub use template::{ChatTemplate, PRESETS, SystemParts, TEMPLATE_FILE};
 pub use tokenizer::Tokenizer;
 
 /// The README's example, tested.

@@ -41,6 +41,19 @@ pub struct ChatTemplate {
     pub reply_end: String,
     /// Between a reply's end and the next message.
     pub reply_gap: String,
+    /// How a conversation with a system message begins; none where there can be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<SystemParts>,
+}
+
+/// What stands around a system message, which is the first thing in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemParts {
+    /// Before its text, in place of [`ChatTemplate::begin`]: also of what a template says there by itself.
+    pub prefix: String,
+    /// Between its text and the first message.
+    pub suffix: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,7 +71,7 @@ impl ChatTemplate {
         Self::from_parts("compact", "", ["", "<|assistant|>"], ["", "<|end|>", ""])
     }
 
-    /// LLaMA 3 Instruct, without a system message.
+    /// LLaMA 3 Instruct, without a system message of its own.
     pub fn llama3() -> Self {
         Self::from_parts(
             "llama3",
@@ -66,9 +79,13 @@ impl ChatTemplate {
             ["<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"],
             ["<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", ""],
         )
+        .with_system(
+            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n",
+            "<|eot_id|>",
+        )
     }
 
-    /// ChatML (Qwen and others), without a system message.
+    /// ChatML (Qwen and others), without a system message of its own.
     pub fn chatml() -> Self {
         Self::from_parts(
             "chatml",
@@ -76,6 +93,7 @@ impl ChatTemplate {
             ["<|im_start|>user\n", "<|im_end|>\n"],
             ["<|im_start|>assistant\n", "<|im_end|>", "\n"],
         )
+        .with_system("<|im_start|>system\n", "<|im_end|>\n")
     }
 
     /// Mistral Instruct 0.1 and 0.2.
@@ -94,7 +112,13 @@ impl ChatTemplate {
             reply_text_suffix: String::new(),
             reply_end: reply[1].to_owned(),
             reply_gap: reply[2].to_owned(),
+            system: None,
         }
+    }
+
+    fn with_system(self, prefix: &str, suffix: &str) -> Self {
+        let (prefix, suffix) = (prefix.to_owned(), suffix.to_owned());
+        Self { system: Some(SystemParts { prefix, suffix }), ..self }
     }
 
     /// A template by its name, one of [`PRESETS`].
@@ -173,7 +197,11 @@ impl ChatTemplate {
                 return Err(ChatError::ReplyText { template, field, text });
             }
         }
+        let none = String::new();
+        let system = self.system.as_ref();
         let fields = [
+            ("system.prefix", system.map_or(&none, |system| &system.prefix)),
+            ("system.suffix", system.map_or(&none, |system| &system.suffix)),
             ("begin", &self.begin),
             ("user_prefix", &self.user_prefix),
             ("user_suffix", &self.user_suffix),
@@ -269,25 +297,34 @@ mod tests {
 
     /// Two turns through our segments, and the prompt of a third reply.
     fn segments(template: &ChatTemplate) -> String {
+        segments_after(template, &template.begin)
+    }
+
+    fn segments_after(template: &ChatTemplate, begin: &String) -> String {
         let t = template;
         let user = |text: &str| format!("{}{text}{}", t.user_prefix, t.user_suffix);
         let reply = |text: &str| format!("{}{text}{}{}", t.reply_prefix, t.reply_end, t.reply_gap);
-        let all = [&t.begin, &user("find a mug"), &reply("search"), &user("two mugs")];
+        let all = [begin, &user("find a mug"), &reply("search"), &user("two mugs")];
         format!("{}{}{}", all.map(String::as_str).concat(), reply("click"), user("a mug"))
             + &t.reply_prefix
     }
 
     fn jinja(source: &str) -> String {
+        jinja_after(source, None)
+    }
+
+    fn jinja_after(source: &str, system: Option<&str>) -> String {
         let mut environment = Environment::new();
         environment.add_template("chat", source).unwrap();
         let message = |role: &str, content: &str| context! { role, content };
-        let messages = [
+        let mut messages: Vec<_> = system.map(|text| message("system", text)).into_iter().collect();
+        messages.extend([
             message("user", "find a mug"),
             message("assistant", "search"),
             message("user", "two mugs"),
             message("assistant", "click"),
             message("user", "a mug"),
-        ];
+        ]);
         let values = context! {
             messages, add_generation_prompt => true, bos_token => "<|begin_of_text|>",
         };
@@ -305,6 +342,12 @@ mod tests {
             '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}\
             {{ '<|im_start|>assistant\\n' }}{% endif %}";
         assert_eq!(segments(&ChatTemplate::chatml()), jinja(chatml));
+        for (template, source) in [(ChatTemplate::llama3(), llama3), (ChatTemplate::chatml(), chatml)] {
+            let SystemParts { prefix, suffix } = template.system.clone().unwrap();
+            let begin = format!("{prefix}be kind{suffix}");
+            let expected = jinja_after(source, Some("be kind"));
+            assert_eq!(segments_after(&template, &begin), expected);
+        }
         let mistral = "<s>{% for m in messages %}{% if m.role == 'user' %}\
             {{ '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ m.content + '</s>' }}\
             {% endif %}{% endfor %}";

@@ -73,9 +73,17 @@ fn families_become_growing_sequences() {
     assert_eq!(llama3.reply_prefix, preset.reply_prefix);
     let mistral = of_model("mistral", &source("mistral-0.2")).unwrap();
     assert_eq!(ChatTemplate { name: "mistral".to_owned(), ..mistral }, ChatTemplate::mistral());
+    // It refuses a system message.
+    assert_eq!(ChatTemplate::mistral().system, None);
     let zephyr = of_model("zephyr", &source("zephyr")).unwrap();
     assert_eq!([&*zephyr.user_prefix, &zephyr.user_suffix], ["<|user|>\n", "</s>\n"]);
     assert_eq!([&*zephyr.reply_end, &zephyr.reply_gap], ["</s>", "\n"]);
+    // A system message in place of the template's own.
+    let [of_chatml, of_llama3, of_zephyr] = [&chatml, &llama3, &zephyr]
+        .map(|template| template.system.clone().expect("a place for a system message"));
+    assert_eq!([&*of_chatml.prefix, &of_chatml.suffix], ["<|im_start|>system\n", "<|im_end|>"]);
+    assert!(of_llama3.prefix.ends_with("\n\n") && of_llama3.prefix.contains("Today: 26"));
+    assert_eq!([&*of_zephyr.prefix, &of_zephyr.suffix], ["<|system|>\n", "</s>\n"]);
     for template in [chatml, llama3, zephyr] {
         Encoder::new(Arc::new(tokenizer()), template).unwrap();
     }

@@ -44,6 +44,9 @@ pub struct Config {
     /// The same where a method tells pairs apart (`eto`).
     #[serde(default)]
     pub preferences: PreferencesConfig,
+    /// What a round of exploration and training may cost, whatever the method.
+    #[serde(default, skip_serializing_if = "is_unlimited")]
+    pub budget: BudgetConfig,
     /// What `compare` compares.
     #[serde(default)]
     pub compare: CompareConfig,
@@ -141,6 +144,8 @@ pub struct MethodConfig {
     pub n_blind: usize,
     /// Into how many parts `eef-bandit` cuts the tasks.
     pub n_bandit_parts: usize,
+    /// How much `eef-tree` tries of what is little known: UCT's constant, in units of reward.
+    pub tree_exploration: f64,
     /// The round that is evaluated on test tasks: `best` on validation, or `last`.
     pub tested: String,
     /// `previous`: a round continues the last one's model; `base`: it starts from the base model.
@@ -205,6 +210,14 @@ pub struct TrainConfig {
     /// Keeps the inputs of layers alone for the backward pass and computes the rest again: a third more
     /// work for much less memory.
     pub checkpoint_layers: bool,
+    /// What matrices are multiplied in: `f32`, or `bf16` for GPUs; what is trained is kept in `f32`.
+    // As usual it is no part of a run's identity, so that older runs stay themselves.
+    #[serde(skip_serializing_if = "is_f32")]
+    pub precision: String,
+    /// Parameters with a learning rate of their own, as `KIND=FACTOR` or `KIND=FACTOR,DECAY`, such as
+    /// `embedding=0.1,0`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Rank of low-rank adapters (LoRA), which are then trained in place of the weights; 0 trains all
     /// weights.
     pub lora_rank: usize,
@@ -212,6 +225,10 @@ pub struct TrainConfig {
     pub lora_alpha: f64,
     /// The adapted projections: `all-linear`, or some of q, k, v, o, gate, up, down.
     pub lora_targets: String,
+}
+
+fn is_f32(precision: &String) -> bool {
+    precision == "f32"
 }
 
 /// Training on pairs: direct preference optimisation as ETO uses it.
@@ -231,6 +248,23 @@ pub struct PreferencesConfig {
     pub schedule: String,
     /// Share of the steps in which the learning rate rises.
     pub warmup_fraction: f64,
+}
+
+/// What a round of exploration and training may cost; 0 sets no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// Rollouts; the first ones of what a method asks for are run.
+    pub simulations: usize,
+    /// Tokens that rollouts generate; those asked for together are all run.
+    pub generated_tokens: u64,
+    /// Tokens that carry loss: as many passes as fit, one at least.
+    pub trained_tokens: u64,
+}
+
+// As with precisions: what is not set is no part of a run's identity.
+fn is_unlimited(budget: &BudgetConfig) -> bool {
+    *budget == BudgetConfig::default()
 }
 
 /// What `compare` compares.
@@ -381,6 +415,7 @@ impl Default for MethodConfig {
             self_temperature: 1.2,
             n_blind: 2,
             n_bandit_parts: 16,
+            tree_exploration: 0.5,
             tested: "best".to_owned(),
             init: "previous".to_owned(),
         }
@@ -419,6 +454,8 @@ impl Default for TrainConfig {
             max_gradient_norm: 1.0,
             checkpoint_every_steps: 200,
             checkpoint_layers: false,
+            precision: "f32".to_owned(),
+            groups: Vec::new(),
             lora_rank: 0,
             lora_alpha: 16.0,
             lora_targets: "all-linear".to_owned(),

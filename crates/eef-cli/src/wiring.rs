@@ -112,11 +112,18 @@ pub fn train_config(config: &Config) -> anyhow::Result<eef_train::TrainConfig> {
         max_gradient_norm: train.max_gradient_norm,
         checkpoint_every_steps: train.checkpoint_every_steps,
         checkpoint_layers: train.checkpoint_layers,
+        precision: train.precision.parse()?,
+        groups: groups(&train.groups)?,
         n_workers: n_workers(config),
         order: defaults.order,
         lora: lora(train, config.seed)?,
         seed: config.seed,
     })
+}
+
+fn groups(texts: &[String]) -> anyhow::Result<Vec<eef_train::ParameterGroup>> {
+    let parse = |text: &String| text.parse().map_err(anyhow::Error::msg).context("train.groups");
+    texts.iter().map(parse).collect()
 }
 
 /// Adapters, where training is to have them.
@@ -216,6 +223,11 @@ pub fn run_config(config: &Config) -> eef::Config {
             ..eef::EvaluationConfig::default()
         },
         n_train_tasks: config.data.n_train_tasks,
+        budget: eef::Budget {
+            simulations: config.budget.simulations,
+            generated_tokens: config.budget.generated_tokens,
+            trained_tokens: config.budget.trained_tokens,
+        },
     }
 }
 
@@ -230,6 +242,7 @@ pub fn method(config: &Config, name: &str) -> anyhow::Result<Box<dyn eef::Method
         self_temperature: config.method.self_temperature,
         n_blind: config.method.n_blind,
         n_bandit_parts: config.method.n_bandit_parts,
+        tree_exploration: config.method.tree_exploration,
     };
     Ok(eef::method(name, &options)?)
 }

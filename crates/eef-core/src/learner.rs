@@ -97,6 +97,9 @@ pub struct TrainRequest<'a> {
     pub data: TrainingData<'a>,
     /// Passes over it.
     pub n_epochs: usize,
+    /// Fewer passes where so many would train more tokens than this, but one in any case; `None` takes
+    /// all of them.
+    pub max_trained_tokens: Option<u64>,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Orders it.

@@ -29,6 +29,7 @@
 mod anchors;
 mod baselines;
 mod bisect;
+mod branch;
 mod contrast;
 mod eef;
 mod recovery;
@@ -40,6 +41,7 @@ pub use baselines::{
     all_experts, behaviour_cloning, dart_prop2diff, dart_uniform, failure_rate, rejection_all,
 };
 pub use bisect::next_probe;
+pub use branch::{Branch, next_branch};
 pub use contrast::{Preference, contrast};
 pub use eef::{EefSelection, Exploration, ImportantState, Reason, SimulatedState};
 pub use recovery::{Probe, first_need_recover};

@@ -11,7 +11,8 @@ use rayon::prelude::*;
 
 use crate::gradients::FlatGradients;
 use crate::weights::is_trainable;
-use crate::{AdamWConfig, TrainError};
+use crate::groups::treatment;
+use crate::{AdamWConfig, ParameterGroup, TrainError};
 
 /// Numbers that one task of the thread pool updates.
 const CHUNK: usize = 1 << 16;
@@ -35,6 +36,7 @@ pub(crate) struct Update<'a> {
     pub clip: f32,
     pub learning_rate: f64,
     pub config: &'a AdamWConfig,
+    pub groups: &'a [ParameterGroup],
 }
 
 impl AdamW {
@@ -56,10 +58,11 @@ impl AdamW {
                 correction_1: (1.0 - config.beta_1.powf(n_updates)) as f32,
                 correction_2: (1.0 - config.beta_2.powf(n_updates)) as f32,
                 epsilon: config.epsilon as f32,
-                learning_rate: update.learning_rate as f32,
+                learning_rate: 0.0,
                 keep: 1.0,
             },
-            keep_matrices: (1.0 - update.learning_rate * config.weight_decay) as f32,
+            update,
+            path: Vec::new(),
             gradients: &update.gradients.0,
             moment_1: &mut self.moment_1,
             moment_2: &mut self.moment_2,
@@ -81,6 +84,7 @@ struct Constants {
     correction_1: f32,
     correction_2: f32,
     epsilon: f32,
+    /// The parameter's own.
     learning_rate: f32,
     /// What weight decay leaves of a weight.
     keep: f32,
@@ -103,7 +107,9 @@ impl Constants {
 
 struct Mapper<'a> {
     constants: Constants,
-    keep_matrices: f32,
+    update: Update<'a>,
+    /// The names of the modules that are visited, and of the parameter.
+    path: Vec<String>,
     // The rest of each row: every parameter takes its part from the front.
     gradients: &'a [f32],
     moment_1: &'a mut [f32],
@@ -126,8 +132,12 @@ impl Mapper<'_> {
         let (second, rest) = std::mem::take(&mut self.moment_2).split_at_mut(n);
         self.moment_2 = rest;
 
-        let keep = if is_matrix { self.keep_matrices } else { 1.0 };
-        let constants = Constants { keep, ..self.constants };
+        let Update { groups, config, learning_rate, .. } = self.update;
+        let (factor, decay) = treatment(groups, config, &self.path, is_matrix);
+        let learning_rate = learning_rate * factor;
+        let keep = (1.0 - learning_rate * decay) as f32;
+        let constants =
+            Constants { keep, learning_rate: learning_rate as f32, ..self.constants };
         // Elementwise, so that chunks and threads change no result.
         let chunks = (weights.par_chunks_mut(CHUNK), gradients.par_chunks(CHUNK));
         (chunks, (first.par_chunks_mut(CHUNK), second.par_chunks_mut(CHUNK)))
@@ -140,6 +150,14 @@ impl Mapper<'_> {
 }
 
 impl ModuleMapper for Mapper<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         if !is_trainable(&param) {
             return param;
@@ -168,6 +186,16 @@ mod tests {
     struct TwoMatrices {
         first: Param<Tensor<2>>,
         second: Param<Tensor<2>>,
+    }
+
+    /// All parameters alike.
+    fn with<'a>(
+        gradients: &'a FlatGradients,
+        clip: f32,
+        learning_rate: f64,
+        config: &'a AdamWConfig,
+    ) -> Update<'a> {
+        Update { gradients, clip, learning_rate, config, groups: &[] }
     }
 
     fn values(seed: u64, n: usize) -> Vec<f32> {
@@ -211,8 +239,7 @@ mod tests {
             params.register(theirs.first.id, matrix(&gradients.0[..12], 3, &device));
             params.register(theirs.second.id, matrix(&gradients.0[12..], 2, &device));
             theirs = burns.step(1e-2, theirs, params);
-            let update =
-                Update { gradients: &gradients, clip: 1.0, learning_rate: 1e-2, config: &config };
+            let update = with(&gradients, 1.0, 1e-2, &config);
             ours = optimiser.update(ours, update).unwrap();
         }
         for (our, their) in weights(&ours).iter().zip(weights(&theirs)) {
@@ -241,8 +268,7 @@ mod tests {
         let config = AdamWConfig { weight_decay: 0.5, ..AdamWConfig::default() };
         // Without a gradient, decay is all that moves a weight.
         let gradients = FlatGradients(vec![0.0; 10]);
-        let update =
-            Update { gradients: &gradients, clip: 1.0, learning_rate: 0.5, config: &config };
+        let update = with(&gradients, 1.0, 0.5, &config);
         let model = AdamW::new(10).update(model, update).unwrap();
         let numbers = |data: TensorData| data.as_slice::<f32>().unwrap().to_vec();
         let shrunk = |weights: &[f32]| weights.iter().map(|w| w * 0.75).collect::<Vec<f32>>();
@@ -263,11 +289,40 @@ mod tests {
         let run = |gradient: f32, clip| {
             let mut optimiser = AdamW::new(4);
             let gradients = FlatGradients(vec![gradient; 4]);
-            let update =
-                Update { gradients: &gradients, clip, learning_rate: 1.0, config: &config };
+            let update = with(&gradients, clip, 1.0, &config);
             optimiser.update(build(), update).unwrap();
             optimiser.moment_1
         };
         assert_eq!(run(8.0, 0.25), run(2.0, 1.0));
+    }
+    #[derive(Module, Debug)]
+    struct Named {
+        embedding: Param<Tensor<2>>,
+        qkv: Param<Tensor<2>>,
+        down: Param<Tensor<2>>,
+    }
+
+    #[test]
+    fn a_group_has_its_own_rate_and_decay() {
+        let device = Device::flex();
+        let row = || Param::from_tensor(matrix(&[1.0, -2.0], 1, &device));
+        let model = Named { embedding: row(), qkv: row(), down: row() };
+        let groups = ["embedding=0", "qkv=9", "attention=0.5,0.4"];
+        let groups: Vec<ParameterGroup> =
+            groups.iter().filter_map(|text| text.parse().ok()).collect();
+        assert_eq!(groups.len(), 2, "qkv is no kind");
+        let config = AdamWConfig { weight_decay: 0.1, epsilon: 1e-12, ..AdamWConfig::default() };
+        let gradients = FlatGradients(vec![1.0; 6]);
+        let update = Update { groups: &groups, ..with(&gradients, 1.0, 0.5, &config) };
+        let model = AdamW::new(6).update(model, update).unwrap();
+        let numbers = |row: &Param<Tensor<2>>| row.val().into_data().to_vec::<f32>().unwrap();
+        // The first update moves every weight by its learning rate, after decay.
+        let expected = |rate: f32, decay: f32| [1.0_f32, -2.0].map(|w| w * (1.0 - rate * decay) - rate);
+        let rows = [(&model.embedding, 0.0, 0.1), (&model.qkv, 0.25, 0.4), (&model.down, 0.5, 0.1)];
+        for (found, rate, decay) in rows {
+            for (found, expected) in numbers(found).iter().zip(expected(rate, decay)) {
+                assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+            }
+        }
     }
 }

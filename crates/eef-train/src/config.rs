@@ -1,9 +1,9 @@
 //! How to train.
 
-use eef_llama::LoraConfig;
+use eef_llama::{LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
 
-use crate::{Schedule, TrainError};
+use crate::{ParameterGroup, Schedule, TrainError};
 
 /// Everything that decides what a training does, and how its work is spread.
 ///
@@ -28,6 +28,10 @@ pub struct TrainConfig {
     pub warmup_fraction: f64,
     /// The optimiser's constants.
     pub adamw: AdamWConfig,
+    /// Parameters that are trained in a way of their own; the last group that names a parameter counts.
+    // As below: trainings without any keep their fingerprints.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ParameterGroup>,
     /// Largest Euclidean norm of all gradients together; longer ones are scaled down to it.
     pub max_gradient_norm: f64,
     /// Optimiser steps between checkpoints; one is written after every epoch besides. 0 writes
@@ -38,6 +42,13 @@ pub struct TrainConfig {
     // As below: trainings without it keep their fingerprints.
     #[serde(skip_serializing_if = "is_default")]
     pub checkpoint_layers: bool,
+    /// What the model's matrices are multiplied in, and their gradients given. Trained weights,
+    /// sums of gradients and the optimiser's moments are `f32` either way: with
+    /// [`Precision::Bf16`] every step works on a rounded copy of the matrices; beside adapters, which
+    /// stay `f32`, there are no matrices but the rounded ones, and so is the merged model's.
+    // As above.
+    #[serde(skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// Threads that work on micro-batches; 0 takes one per core. Does not change any result.
     pub n_workers: usize,
     /// Which examples come first.
@@ -77,9 +88,11 @@ impl Default for TrainConfig {
             schedule: Schedule::Cosine,
             warmup_fraction: 0.03,
             adamw: AdamWConfig::default(),
+            groups: Vec::new(),
             max_gradient_norm: 1.0,
             checkpoint_every_steps: 200,
             checkpoint_layers: false,
+            precision: Precision::F32,
             n_workers: 0,
             order: Order::Shuffled,
             lora: None,
@@ -135,6 +148,7 @@ impl TrainConfig {
         if let Some((field, _, expected)) = checks.into_iter().find(|(_, holds, _)| !holds) {
             return Err(TrainError::Config { field, expected });
         }
+        self.groups.iter().try_for_each(ParameterGroup::validate)?;
         let lora = self.lora.as_ref().map_or(Ok(()), LoraConfig::validate);
         lora.map_err(|source| TrainError::Lora { source: Box::new(source) })
     }
@@ -142,6 +156,11 @@ impl TrainConfig {
     /// Optimiser steps for this many examples.
     pub fn n_steps(&self, n_examples: usize) -> u64 {
         (n_examples.div_ceil(self.batch_size.max(1)) * self.n_epochs) as u64
+    }
+
+    /// What the frozen matrices beside adapters are kept in; trained ones are kept in `f32`.
+    pub(crate) fn kept_precision(&self) -> Precision {
+        if self.lora.is_some() { self.precision } else { Precision::F32 }
     }
 
     /// Threads to work with.

@@ -1,13 +1,21 @@
 //! What a training needs in memory, told before it begins.
 
-use eef_llama::LlamaConfig;
+use eef_llama::{LlamaConfig, Precision};
 use serde::Serialize;
 
 use crate::forward::rows_at_once;
 use crate::{PreferencePair, TrainConfig, TrainExample};
 
-/// Bytes of a number; weights, gradients, moments and activations are all f32.
+/// Bytes of a number: moments, sums and most activations.
 const F32: u64 = 4;
+
+/// Bytes of a number of a matrix.
+fn bytes(precision: Precision) -> u64 {
+    match precision {
+        Precision::F32 => F32,
+        Precision::Bf16 => 2,
+    }
+}
 
 /// Bytes at the peak of a training, by what they are for.
 ///
@@ -20,7 +28,7 @@ pub struct MemoryEstimate {
     pub n_parameters: u64,
     /// Those of them, or of adapters beside them, that are trained.
     pub n_trained_parameters: u64,
-    /// The weights, adapters included.
+    /// The weights, adapters included, and the rounded copy that a step works on, where it does.
     pub weights: u64,
     /// Gradients: those of the step, and of each micro-batch under way twice, as Burn's tensors and in
     /// one row.
@@ -47,12 +55,14 @@ impl MemoryEstimate {
         Self::of(model, config, sizes)
     }
 
-    /// Of a training on pairs ([`Trainer::run_preferences`](crate::Trainer::run_preferences)), each of
-    /// which goes through the model at once.
+    /// Of a training on pairs ([`Trainer::run_preferences`](crate::Trainer::run_preferences)); one that
+    /// is longer than a micro-batch goes through the model sequence by sequence.
     pub fn of_pairs(model: &LlamaConfig, config: &TrainConfig, pairs: &[PreferencePair]) -> Self {
-        let sizes = pairs.iter().map(|PreferencePair { chosen, rejected }| {
-            let n_trained = chosen.n_trained() + rejected.n_trained();
-            (chosen.n_tokens() + rejected.n_tokens(), n_trained)
+        let sizes = pairs.iter().flat_map(|pair| {
+            let sizes = pair.examples().map(|one| (one.n_tokens(), one.n_trained()));
+            let [chosen, rejected] = sizes;
+            let both = (chosen.0 + rejected.0, chosen.1 + rejected.1);
+            if both.0 > config.micro_batch_tokens { sizes.to_vec() } else { vec![both] }
         });
         Self::of(model, config, sizes)
     }
@@ -79,6 +89,11 @@ impl MemoryEstimate {
         let n_rows =
             ((share * of_micro_batch as f64).ceil() as u64).min(rows_at_once(model) as u64);
 
+        // Adapters' own are f32.
+        let bytes_of_gradient = match n_adapters {
+            Some(_) => F32,
+            None => bytes(config.precision),
+        };
         let layers = model.num_hidden_layers as u64;
         let of_layer = of_micro_batch * numbers_per_token(model);
         let of_inputs = of_micro_batch * model.hidden_size as u64;
@@ -91,8 +106,14 @@ impl MemoryEstimate {
         Self {
             n_parameters,
             n_trained_parameters: n_trained,
-            weights: F32 * (n_parameters + n_adapters.unwrap_or(0)),
-            gradients: F32 * n_trained * (1 + 2 * n_workers),
+            weights: match (n_adapters, config.precision) {
+                (Some(n_adapters), precision) => {
+                    bytes(precision) * n_parameters + F32 * n_adapters
+                }
+                (None, Precision::F32) => F32 * n_parameters,
+                (None, Precision::Bf16) => (F32 + bytes(Precision::Bf16)) * n_parameters,
+            },
+            gradients: n_trained * (F32 + n_workers * (F32 + bytes_of_gradient)),
             optimiser: F32 * 2 * n_trained,
             activations: F32 * n_workers * (of_layers + 2 * of_inputs),
             logits: F32 * n_workers * 2 * n_rows * model.vocab_size as u64,
@@ -144,12 +165,15 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_goes_through_at_once() {
+    fn a_pair_goes_through_at_once_unless_it_is_long() {
         let (model, config) = (LlamaConfig::tiny(100), TrainConfig::default());
-        let config = TrainConfig { micro_batch_tokens: 50, ..config };
-        let pair = PreferencePair { chosen: example(60), rejected: example(40) };
-        let of_pair = MemoryEstimate::of_pairs(&model, &config, &[pair]);
-        assert_eq!(of_pair, MemoryEstimate::of_examples(&model, &config, &[example(100)]));
+        let pair = [PreferencePair { chosen: example(60), rejected: example(40) }];
+        for (micro_batch_tokens, alike) in [(100, 100), (99, 99), (50, 60)] {
+            let config = TrainConfig { micro_batch_tokens, ..config.clone() };
+            let of_pair = MemoryEstimate::of_pairs(&model, &config, &pair);
+            let expected = MemoryEstimate::of_examples(&model, &config, &[example(alike)]);
+            assert_eq!(of_pair.activations, expected.activations, "{micro_batch_tokens}");
+        }
     }
 
     #[test]
@@ -162,6 +186,9 @@ mod tests {
         let light = TrainConfig { checkpoint_layers: true, ..lora.clone() };
         assert!(of(&lora).total() < of(&full).total() / 3);
         assert!(of(&light).activations < of(&lora).activations / 8);
+        let rounded = TrainConfig { precision: Precision::Bf16, ..light.clone() };
+        let saved = 2 * model.n_parameters() as u64;
+        assert_eq!(of(&rounded).weights + saved, of(&light).weights);
         // Adapters of an 8B model, layers computed again, sequences of 2,048: one card of 80 GB.
         assert!(of(&light).total() < 45_000_000_000, "{:?}", of(&light));
         assert!(of(&full).total() > 150_000_000_000);

@@ -53,11 +53,14 @@ pub(crate) struct Plan {
     pub checkpoint_layers: bool,
     /// At most so many rows of logits at once.
     pub n_rows_at_once: usize,
+    /// A pair with more tokens goes through sequence by sequence.
+    pub n_tokens_at_once: usize,
 }
 
 impl Plan {
     pub fn new(model: &Llama, n_parameters: usize, checkpoint_layers: bool) -> Self {
-        Self { n_parameters, checkpoint_layers, n_rows_at_once: rows_at_once(model.config()) }
+        let n_rows_at_once = rows_at_once(model.config());
+        Self { n_parameters, checkpoint_layers, n_rows_at_once, n_tokens_at_once: usize::MAX }
     }
 }
 
@@ -255,10 +258,18 @@ pub fn log_likelihoods(model: &Llama, examples: &[&TrainExample]) -> Result<Vec<
     if examples.is_empty() {
         return Ok(Vec::new());
     }
+    let losses = token_losses(model, examples)?;
+    Ok(sums(&losses, examples).map(|sum| -sum).collect())
+}
+
+/// Loss of each trained token (nats), example by example, and no gradients.
+pub(crate) fn token_losses(
+    model: &Llama,
+    examples: &[&TrainExample],
+) -> Result<Vec<f32>, TrainError> {
     let targets = Targets::of(examples)?;
     let read = targets.select(model.forward_hidden(&targets.packed).map_err(failed)?);
-    let losses = losses_of_rows(model, &read, &targets, rows_at_once(model.config()))?;
-    Ok(sums(&losses, examples).map(|sum| -sum).collect())
+    losses_of_rows(model, &read, &targets, rows_at_once(model.config()))
 }
 
 /// The sum of each example's losses.

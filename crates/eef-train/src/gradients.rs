@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{DType, Gradients, Tensor};
 
 use crate::TrainError;
 use crate::weights::is_trainable;
@@ -86,7 +86,8 @@ impl ModuleVisitor for Accumulate<'_> {
         let (sums, rest) = rest.split_at_mut(n_elements);
         self.rest = rest;
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
-        let data = gradient.into_data();
+        // Gradients of rounded matrices are as rounded; their sums are not.
+        let data = gradient.into_data().convert_dtype(DType::F32);
         match data.as_slice::<f32>() {
             Ok(values) if values.len() == n_elements => {
                 for (sum, value) in sums.iter_mut().zip(values) {

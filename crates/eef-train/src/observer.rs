@@ -79,6 +79,33 @@ pub trait TrainObserver {
 
 impl TrainObserver for () {}
 
+/// Watches through a reference.
+impl<T: TrainObserver + ?Sized> TrainObserver for &mut T {
+    fn scored(&mut self, n_done: usize, n_pairs: usize) {
+        (**self).scored(n_done, n_pairs);
+    }
+
+    fn started(&mut self, start: &TrainStart) {
+        (**self).started(start);
+    }
+
+    fn stepped(&mut self, report: &StepReport) {
+        (**self).stepped(report);
+    }
+
+    fn epoch_ended(&mut self, epoch: usize, loss: f64) {
+        (**self).epoch_ended(epoch, loss);
+    }
+
+    fn ended(&mut self) {
+        (**self).ended();
+    }
+
+    fn should_stop(&mut self) -> bool {
+        (**self).should_stop()
+    }
+}
+
 /// Both watch; either may stop.
 impl<A: TrainObserver, B: TrainObserver> TrainObserver for (A, B) {
     fn scored(&mut self, n_done: usize, n_pairs: usize) {

@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use eef_core::TrainSummary;
-use eef_llama::Llama;
+use eef_llama::{Llama, Precision};
+use eef_weights::{ElementType, WriteOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -25,9 +26,10 @@ struct Record {
 }
 
 /// Writes the model, and what belongs to it of `init` (tokenizer, chat template), under a temporary
-/// name, flushes everything to the disk, and renames.
+/// name, flushes everything to the disk, and renames. `precision` is what the model's matrices are in.
 pub(crate) fn write_output(
     model: &Llama,
+    precision: Precision,
     init: &Path,
     output: &Path,
     fingerprint: &str,
@@ -38,7 +40,7 @@ pub(crate) fn write_output(
         fs::remove_dir_all(&temporary).map_err(TrainError::io("remove", &temporary))?;
     }
     fs::create_dir_all(&temporary).map_err(TrainError::io("create", &temporary))?;
-    let written = fill(model, init, &temporary, fingerprint, summary);
+    let written = fill(model, precision, init, &temporary, fingerprint, summary);
     if written.is_err() {
         // Gives the space back where the disk is full; the first error is the one to tell.
         let _ = fs::remove_dir_all(&temporary);
@@ -81,6 +83,7 @@ pub(crate) fn read_finished(
 
 fn fill(
     model: &Llama,
+    precision: Precision,
     init: &Path,
     directory: &Path,
     fingerprint: &str,
@@ -89,7 +92,14 @@ fn fill(
     copy_companions(init, directory)?;
     write_adapter(model, directory)?;
     // Clones share what merging leaves alone.
-    model.clone().merge_lora().save(directory).map_err(|error| TrainError::Model {
+    let options = WriteOptions {
+        element_type: match precision {
+            Precision::F32 => ElementType::F32,
+            Precision::Bf16 => ElementType::BF16,
+        },
+        ..WriteOptions::default()
+    };
+    model.clone().merge_lora().save_as(directory, options).map_err(|error| TrainError::Model {
         doing: "write",
         path: directory.to_path_buf(),
         source: Box::new(error),

@@ -13,8 +13,7 @@ use crate::{StepReport, TrainObserver, TrainStart};
 
 /// Shows a training through any [`MetricsRenderer`] of burn-train.
 ///
-/// With the feature `tui`, `burn_train::renderer::tui::TuiMetricsRendererWrapper` is its
-/// dashboard. The means shown per epoch are burn-train's own [`NumericMetricState`], here weighted
+/// With the feature `tui`, [`RendererObserver::dashboard`] shows its terminal dashboard. The means shown per epoch are burn-train's own [`NumericMetricState`], here weighted
 /// by trained tokens. Where the user stops the dashboard, the training stops with a checkpoint.
 pub struct RendererObserver {
     renderer: Box<dyn MetricsRenderer>,
@@ -58,14 +57,29 @@ impl Metric {
 }
 
 impl RendererObserver {
+    /// burn-train's terminal dashboard, with curves of every metric; `q` there asks what to do: stop with
+    /// a checkpoint, or go on. It takes the whole terminal until the training has ended.
+    #[cfg(feature = "tui")]
+    pub fn dashboard() -> Self {
+        let interrupter = Interrupter::new();
+        let renderer = burn_train::renderer::tui::TuiMetricsRendererWrapper::new(
+            interrupter.clone(),
+            None,
+        );
+        Self::new(Box::new(renderer), interrupter)
+    }
+
     /// Renders through `renderer`; `interrupter` is the one that it was given, if any.
     pub fn new(renderer: Box<dyn MetricsRenderer>, interrupter: Interrupter) -> Self {
         type Row = (&'static str, Option<&'static str>, bool, fn(&StepReport) -> f64);
-        let metrics: [Row; 4] = [
+        let metrics: [Row; 5] = [
             ("Loss", Some("nats/token"), false, |report| report.loss),
             ("Learning rate", None, false, |report| report.learning_rate),
             ("Gradient norm", None, false, |report| report.gradient_norm),
             ("Speed", Some("tokens/s"), true, |report| report.tokens_per_second),
+            ("Memory", Some("GB"), false, |report| {
+                report.resident_bytes.map_or(f64::NAN, |bytes| bytes as f64 / 1e9)
+            }),
         ];
         let metrics = metrics
             .into_iter()

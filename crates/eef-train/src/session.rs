@@ -5,7 +5,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::Device;
 use eef_core::{Seed, TrainSummary};
-use eef_llama::Llama;
+use eef_llama::{Llama, Precision};
 
 use crate::adamw::{AdamW, Update};
 use crate::checkpoint::{Checkpoint, CheckpointDirectory, Position};
@@ -177,6 +177,7 @@ impl<'a> Session<'a> {
                 clip: clip_factor(gradient_norm, self.config.max_gradient_norm),
                 learning_rate,
                 config: &self.config.adamw,
+                groups: &self.config.groups,
             };
             model = self.optimiser.update(model, update)?;
         }
@@ -228,12 +229,15 @@ impl<'a> Session<'a> {
         let pieces = micro_batches(batch, |unit| self.units.n_tokens(unit), limit);
         let scale = 1.0 / n_averaged as f64;
         let plan = Plan::new(model, self.position.n_parameters, self.config.checkpoint_layers);
-        // Weights have changed since the last step, and nobody may hold them when they change again.
+        let plan = Plan { n_tokens_at_once: limit, ..plan };
+        // Weights have changed since the last step, and nobody may hold them when they change again:
+        // what is made of them here ends with the step.
+        let model = at_work(model, self.config);
         let copies: Vec<Llama> =
             self.other_devices.iter().map(|device| model.clone().to_device(device)).collect();
         let job = |worker: usize, index: usize| {
             let place = worker % (1 + copies.len());
-            let model = place.checked_sub(1).map_or(model, |copy| &copies[copy]);
+            let model = place.checked_sub(1).map_or(&model, |copy| &copies[copy]);
             self.units.forward_backward(model, &pieces[index], scale, plan)
         };
         let join = |sum: Option<UnitsPart>, part: UnitsPart| {
@@ -286,6 +290,15 @@ impl<'a> Session<'a> {
             moment_1: self.optimiser.moment_1.clone(),
             moment_2: self.optimiser.moment_2.clone(),
         })
+    }
+}
+
+/// The model as forward and backward passes read it: rounded, where the training rounds.
+pub(crate) fn at_work(model: &Llama, config: &TrainConfig) -> Llama {
+    // Adapters stand beside matrices that were rounded when they were read.
+    match config.precision {
+        Precision::Bf16 if config.lora.is_none() => model.clone().to_precision(Precision::Bf16),
+        Precision::F32 | Precision::Bf16 => model.clone(),
     }
 }
 

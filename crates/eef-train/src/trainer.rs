@@ -12,7 +12,7 @@ use crate::gradients::n_parameters;
 use crate::metrics::MetricsFile;
 use crate::output::{read_finished, write_output};
 use crate::reference::{self, reference};
-use crate::session::Session;
+use crate::session::{Session, at_work};
 use crate::units::Units;
 use crate::{
     PreferenceConfig, PreferencePair, TrainConfig, TrainError, TrainExample, TrainObserver,
@@ -82,7 +82,8 @@ impl Trainer {
     /// Trains the model in `paths.init` and writes the result to `paths.output`.
     ///
     /// With [`TrainConfig::lora`], `model.safetensors` there holds the merged weights, and
-    /// the folder `adapter` the adapter by itself, in PEFT's files.
+    /// the folder `adapter` the adapter by itself, in PEFT's files. Its weights are `f32`, or in
+    /// bfloat16 where adapters were trained beside matrices of that precision.
     ///
     /// Where `paths.scratch` holds checkpoints of the same training (same configuration, model and
     /// examples), it continues from the newest whole one and ends with the same bytes as an
@@ -162,10 +163,13 @@ impl Trainer {
             remove_reference(paths)?;
             return Ok(summary);
         }
-        let model = Llama::load(paths.init, &self.device).map_err(|error| TrainError::Model {
-            doing: "read",
-            path: paths.init.to_path_buf(),
-            source: Box::new(error),
+        let precision = self.config.kept_precision();
+        let model = Llama::load_as(paths.init, &self.device, precision).map_err(|error| {
+            TrainError::Model {
+                doing: "read",
+                path: paths.init.to_path_buf(),
+                source: Box::new(error),
+            }
         })?;
         check(&model, data)?;
         let model = with_adapters(model, &self.config)?;
@@ -176,7 +180,7 @@ impl Trainer {
             Data::Pairs(pairs, PreferenceConfig { beta }) => {
                 let path = paths.scratch.join(reference::FILE);
                 let (config, print) = (&self.config, fingerprint.as_str());
-                let reference = reference(&model, pairs, config, print, &path, observer)?;
+                let reference = reference(&at_work(&model, config), pairs, config, print, &path, observer)?;
                 Units::Pairs { pairs, reference, beta }
             }
         };
@@ -197,7 +201,8 @@ impl Trainer {
         let model = trained?;
 
         let summary = session.summary();
-        write_output(&model, paths.init, paths.output, &session.position.fingerprint, &summary)?;
+        let fingerprint = &session.position.fingerprint;
+        write_output(&model, precision, paths.init, paths.output, fingerprint, &summary)?;
         checkpoints.clear()?;
         remove_reference(paths)?;
         Ok(summary)
@@ -219,6 +224,7 @@ pub(crate) fn with_adapters(model: Llama, config: &TrainConfig) -> Result<Llama,
     match &config.lora {
         None => Ok(model),
         Some(lora) => {
+            let model = model.to_precision(config.kept_precision());
             model.with_lora(lora).map_err(|source| TrainError::Lora { source: Box::new(source) })
         }
     }

@@ -2,7 +2,7 @@
 
 use eef_llama::Llama;
 
-use crate::forward::{Part, Plan, Weighing, forward_backward};
+use crate::forward::{Part, Plan, Weighing, forward_backward, token_losses};
 use crate::gradients::FlatGradients;
 use crate::preference::{Tally, weighing};
 use crate::reference::n_tokens;
@@ -83,10 +83,78 @@ impl Units<'_> {
                     units.iter().flat_map(|&unit| pairs[unit].examples()).collect();
                 let reference: Vec<_> = units.iter().map(|&unit| reference[unit]).collect();
                 let mut tally = Tally::default();
+                let is_long = units.iter().any(|&unit| self.n_tokens(unit) > plan.n_tokens_at_once);
                 let weighing = weighing(&examples, &reference, *beta, scale, &mut tally);
-                let Part { gradients, .. } = forward_backward(model, &examples, weighing, plan)?;
+                let gradients = if is_long {
+                    one_by_one(model, &examples, weighing, plan)?
+                } else {
+                    let Part { gradients, .. } =
+                        forward_backward(model, &examples, weighing, plan)?;
+                    gradients
+                };
                 Ok(UnitsPart { loss_sum: tally.loss, gradients, tally: Some(tally) })
             }
         }
+    }
+}
+
+/// The same gradients with the activations of one sequence at a time: all are run once more before, for
+/// the losses that weights hang on.
+fn one_by_one(
+    model: &Llama,
+    examples: &[&TrainExample],
+    weighing: Weighing<'_>,
+    plan: Plan,
+) -> Result<FlatGradients, TrainError> {
+    let mut losses = Vec::new();
+    for example in examples {
+        losses.extend(token_losses(model, &[example])?);
+    }
+    let weights = weighing.weights(&losses);
+    let (mut gradients, mut start) = (FlatGradients::zeros(plan.n_parameters), 0);
+    for example in examples {
+        // All tokens of a sequence weigh the same.
+        let weight = f64::from(weights[start]);
+        start += example.n_trained();
+        if weight != 0.0 {
+            let part = forward_backward(model, &[example], Weighing::Constant(weight), plan)?;
+            gradients.add(&part.gradients);
+        }
+    }
+    Ok(gradients)
+}
+
+#[cfg(test)]
+mod tests {
+    use eef_llama::{LlamaConfig, device};
+
+    use super::*;
+    use crate::gradients::n_parameters;
+
+    #[test]
+    fn a_long_pair_goes_through_sequence_by_sequence_with_the_same_gradients() {
+        let model = Llama::init(&LlamaConfig::tiny(24), 3, &device("cpu").unwrap()).unwrap();
+        let example = |tokens: &[u32], n_context: usize| {
+            let trained = (0..tokens.len()).map(|place| place >= n_context).collect();
+            TrainExample::new(tokens.to_vec(), trained).unwrap()
+        };
+        let chosen = example(&[1, 5, 9, 2, 7], 2);
+        let rejected = example(&[1, 5, 8, 8, 3, 11, 4], 2);
+        let pairs = [PreferencePair { chosen, rejected }];
+        let units = Units::Pairs { pairs: &pairs, reference: vec![[-9.0, -15.0]], beta: 0.1 };
+        let whole = Plan::new(&model, n_parameters(&model), false);
+        let apart = Plan { n_tokens_at_once: 11, ..whole };
+        let parts = [whole, apart].map(|plan| {
+            units.forward_backward(&model, &[0], 0.5, plan).unwrap()
+        });
+        let [whole, apart] = parts;
+        assert!((whole.loss_sum - apart.loss_sum).abs() < 1e-6);
+        assert!(whole.gradients.norm() > 1e-3);
+        let mut difference = whole.gradients.clone();
+        for (value, other) in difference.0.iter_mut().zip(&apart.gradients.0) {
+            *value -= other;
+        }
+        assert!(difference.norm() < 1e-5 * whole.gradients.norm());
+        assert_ne!(difference.norm(), 0.0, "they were not taken apart");
     }
 }

@@ -4,6 +4,7 @@ use eef_core::Sampling;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
+use crate::bench::Outcomes;
 
 /// How a run goes, whatever its method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,35 @@ pub struct Config {
     pub evaluation: EvaluationConfig,
     /// Explore only this many training tasks, the first ones; 0 takes all.
     pub n_train_tasks: usize,
+    /// What a round of exploration and training may cost.
+    pub budget: Budget,
+}
+
+/// What a round of exploration and training may cost, whatever the method; 0 sets no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// Rollouts: of what a method asks for at once, the first ones are run.
+    pub simulations: usize,
+    /// Tokens that rollouts generate: once there are so many, no more rollouts are begun, but those
+    /// asked for together are all run.
+    pub generated_tokens: u64,
+    /// Tokens that carry loss, over all passes: there are as many passes as fit, one at least.
+    pub trained_tokens: u64,
+}
+
+impl Budget {
+    /// How many rollouts may be begun after these.
+    pub(crate) fn n_left(&self, outcomes: &Outcomes) -> usize {
+        let n_tokens = self.generated_tokens;
+        if n_tokens > 0 && outcomes.n_generated_tokens() >= n_tokens {
+            return 0;
+        }
+        match self.simulations {
+            0 => usize::MAX,
+            n => n.saturating_sub(outcomes.n_jobs),
+        }
+    }
 }
 
 impl Default for Config {
@@ -45,6 +75,7 @@ impl Default for Config {
             preferences: PreferenceTuning::default(),
             evaluation: EvaluationConfig::default(),
             n_train_tasks: 0,
+            budget: Budget::default(),
         }
     }
 }

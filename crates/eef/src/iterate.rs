@@ -81,6 +81,7 @@ pub(crate) fn clone_behaviour(bench: &Bench<'_>, imitation: Imitation) -> Result
             init: &model,
             set: &set,
             n_epochs: settings.stage_epochs,
+            max_trained_tokens: None,
             learning_rate: settings.learning_rate,
             beta: 0.0,
             seed: bench.seed().derive("behaviour cloning", stage as u64),
@@ -159,7 +160,8 @@ fn lesson<'a>(
     policy: &'a Model,
     base: &'a Model,
 ) -> Lesson<'a> {
-    let Config { tuning, preferences, .. } = bench.config;
+    let Config { tuning, preferences, budget, .. } = bench.config;
+    let max_trained_tokens = Some(budget.trained_tokens).filter(|limit| *limit > 0);
     let (name, seed) =
         (format!("round-{round:02}"), bench.seed().derive("tuning", u64::from(round)));
     match &set.examples {
@@ -169,7 +171,8 @@ fn lesson<'a>(
                 Init::Base => base,
             };
             let (n_epochs, learning_rate) = (tuning.n_epochs, tuning.learning_rate);
-            Lesson { name, init, set, n_epochs, learning_rate, beta: 0.0, seed }
+            let beta = 0.0;
+            Lesson { name, init, set, n_epochs, max_trained_tokens, learning_rate, beta, seed }
         }
         // Pairs move a policy away from where it is: there is nothing to tell apart for a base.
         Examples::Preferences(_) => Lesson {
@@ -177,6 +180,7 @@ fn lesson<'a>(
             init: policy,
             set,
             n_epochs: preferences.n_epochs,
+            max_trained_tokens,
             learning_rate: PreferenceTuning::of_round(&preferences.learning_rates, round),
             beta: PreferenceTuning::of_round(&preferences.betas, round),
             seed,
@@ -202,7 +206,8 @@ fn explore(
     let likelihoods = |items: &[(Arc<Trajectory>, usize)]| bench.likelihoods(policy, items);
     for n_batches in 0.. {
         let view = bench.view(round, n_batches, &won, &asked, &outcomes.trajectories, &likelihoods);
-        let requests = method.next_jobs(&view)?; // lines 6 to 9: s_0 and the experts' states
+        let mut requests = method.next_jobs(&view)?; // lines 6 to 9: s_0 and the experts' states
+        requests.truncate(bench.config.budget.n_left(&outcomes));
         if requests.is_empty() {
             break;
         }

@@ -96,7 +96,7 @@ mod train;
 
 pub use compare::{Comparison, Difference, MethodSummary, OpenStore, compare};
 pub use config::{
-    BehaviourCloning, Config, EvaluationConfig, Exploration, Init, PreferenceTuning, Tested, Tuning,
+    BehaviourCloning, Budget, Config, EvaluationConfig, Exploration, Init, PreferenceTuning, Tested, Tuning,
 };
 pub use error::RunError;
 pub use evaluate::evaluate;
@@ -107,8 +107,8 @@ pub use method::{
     TrainingSet, View, Whose,
 };
 pub use methods::{
-    DartProp2Diff, Eef, EefAdaptive, EefBandit, EefLikelihood, EefSelf, Eto, METHODS,
-    MethodOptions, Nat, Rft, SftAll, SftPos, Simulated, display_name, method,
+    DartProp2Diff, Eef, EefAdaptive, EefBandit, EefLikelihood, EefSelf, EefTree, Eto,
+    METHODS, MethodOptions, Nat, Rft, SftAll, SftPos, Simulated, display_name, method,
 };
 pub use report::{
     ActionUse, Evaluation, RoundReport, RunReport, SkillUse, Stage, Training, used_only_by,

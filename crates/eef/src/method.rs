@@ -15,6 +15,67 @@ use crate::RunError;
 /// A method is asked for jobs until it has none left (so it may look at the results of the first
 /// ones before it asks for more), and then for the training set. It decides by what it is shown
 /// and nothing else, so that an interrupted round continues alike.
+///
+/// # One of your own
+/// Everything but these decisions is there: rollouts, replay, storage, training, evaluation,
+/// comparison and resuming. This one explores as RFT does, tries once more where that failed, and
+/// teaches the shortest positive of each task:
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use eef::{JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View};
+/// use eef_core::StateKey;
+/// use eef_select::Solution;
+///
+/// struct SecondChance;
+///
+/// impl Method for SecondChance {
+///     fn name(&self) -> &str {
+///         "second-chance"
+///     }
+///
+///     fn settings(&self) -> String {
+///         String::new() // what a user can set, so that a run with other settings is another run
+///     }
+///
+///     fn explores(&self) -> bool {
+///         true
+///     }
+///
+///     fn at_most(&self, sizes: &RoundSizes<'_>) -> RoundLimits {
+///         RoundLimits { n_rollouts: 2 * sizes.n_tasks, n_examples: sizes.n_tasks }
+///     }
+///
+///     fn next_jobs(&self, view: &View<'_>) -> Result<Vec<JobRequest>, RunError> {
+///         let failed = |job: &JobRequest| view.won.get(&job.state) == Some(&false);
+///         Ok(match view.n_batches {
+///             0 => view.from_initial_states(0, view.sampling),
+///             1 => view.from_initial_states(1, view.sampling).into_iter().filter(failed).collect(),
+///             _ => Vec::new(),
+///         })
+///     }
+///
+///     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
+///         let mut shortest = BTreeMap::new();
+///         for positive in view.positives()? {
+///             let rank = (positive.n_actions(), positive.id);
+///             let best = shortest.entry(positive.task.clone()).or_insert(rank);
+///             *best = rank.min(*best);
+///         }
+///         let solution = |(task, (_, trajectory))| {
+///             let state = StateKey::initial(&task);
+///             Solution { state, trajectory, train_from: 0 } // every action is trained
+///         };
+///         Ok(TrainingSet::of(shortest.into_iter().map(solution).collect()))
+///     }
+/// }
+///
+/// // `eef::iterate(&setup, &config, &SecondChance, …)` runs it, `eef::compare` beside others.
+/// assert!(SecondChance.explores());
+/// ```
+/// Here it would be a file in `src/methods`, a name in [`METHODS`](crate::METHODS) and a line in
+/// [`method`](crate::method()), from where configurations and the command line know it; a case of
+/// `tests/selection.rs` pins what it selects.
 pub trait Method: Sync {
     /// The name in configurations and tables.
     fn name(&self) -> &str;

@@ -6,6 +6,7 @@ mod eef_adaptive;
 mod eef_bandit;
 mod eef_likelihood;
 mod eef_self;
+mod eef_tree;
 mod eto;
 mod nat;
 mod rft;
@@ -22,6 +23,7 @@ pub use eef_adaptive::EefAdaptive;
 pub use eef_bandit::EefBandit;
 pub use eef_likelihood::EefLikelihood;
 pub use eef_self::EefSelf;
+pub use eef_tree::EefTree;
 pub use eto::Eto;
 pub use nat::Nat;
 pub use rft::Rft;
@@ -29,7 +31,7 @@ pub use sft::{SftAll, SftPos};
 
 /// The names that [`method`] knows. `rft-x6` and `eef-m5` stand for any number in the place of
 /// theirs.
-pub const METHODS: [&str; 17] = [
+pub const METHODS: [&str; 18] = [
     "sft-all",
     "sft-pos",
     "nat",
@@ -47,6 +49,7 @@ pub const METHODS: [&str; 17] = [
     "eef-adaptive",
     "eef-bandit",
     "eef-likelihood",
+    "eef-tree",
 ];
 
 /// What the methods can be told.
@@ -72,6 +75,9 @@ pub struct MethodOptions {
     pub n_blind: usize,
     /// EEF with a bandit: into how many parts the tasks are cut.
     pub n_bandit_parts: usize,
+    /// EEF as a tree search: how much is tried of what is little known (UCT's constant, in units of
+    /// reward).
+    pub tree_exploration: f64,
 }
 
 impl Default for MethodOptions {
@@ -86,6 +92,7 @@ impl Default for MethodOptions {
             self_temperature: 1.2,
             n_blind: 2,
             n_bandit_parts: 16,
+            tree_exploration: 0.5,
         }
     }
 }
@@ -114,6 +121,10 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
         "eef-adaptive" => Box::new(EefAdaptive { simulated, n_blind: options.n_blind }),
         "eef-likelihood" => Box::new(EefLikelihood { simulated }),
         "eef-self" => Box::new(EefSelf { simulated, temperature: self_temperature(options)? }),
+        "eef-tree" => {
+            let exploration = tree_exploration(options)?;
+            Box::new(EefTree { simulated, exploration })
+        }
         "eef-bandit" => {
             let n_parts = positive("method.n_bandit_parts", options.n_bandit_parts)?;
             Box::new(EefBandit { simulated, n_parts })
@@ -152,6 +163,7 @@ pub fn display_name(method: &str) -> String {
         "eef-adaptive" => "EEF, adaptive anchors",
         "eef-bandit" => "EEF, bandit over experts",
         "eef-likelihood" => "EEF, likeliest solution",
+        "eef-tree" => "EEF, tree search",
         _ => "",
     };
     match (known, number(method, "rft-x"), number(method, "eef-m")) {
@@ -199,6 +211,16 @@ fn self_temperature(options: &MethodOptions) -> Result<f32, RunError> {
     is_temperature(temperature).then_some(temperature).ok_or_else(|| RunError::Setting {
         field: "method.self_temperature",
         found: temperature.to_string(),
+        expected: "a number of 0 or more",
+    })
+}
+
+fn tree_exploration(options: &MethodOptions) -> Result<f64, RunError> {
+    let constant = options.tree_exploration;
+    let sound = constant.is_finite() && constant >= 0.0;
+    sound.then_some(constant).ok_or_else(|| RunError::Setting {
+        field: "method.tree_exploration",
+        found: constant.to_string(),
         expected: "a number of 0 or more",
     })
 }

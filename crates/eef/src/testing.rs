@@ -93,6 +93,10 @@ impl Learner for TabularLearner {
             summary.n_steps += 1;
             summary.n_trained_tokens += losses.len() as u64;
             summary.epoch_losses.push(losses.iter().sum::<f64>() / losses.len().max(1) as f64);
+            let after_one_more = summary.n_trained_tokens + losses.len() as u64;
+            if request.max_trained_tokens.is_some_and(|limit| after_one_more > limit) {
+                break;
+            }
         }
         write(request.output, &table)?;
         Ok(summary)

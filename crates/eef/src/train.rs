@@ -20,6 +20,8 @@ pub(crate) struct Lesson<'a> {
     pub(crate) init: &'a Model,
     pub(crate) set: &'a TrainingSet,
     pub(crate) n_epochs: usize,
+    /// [`TrainRequest::max_trained_tokens`].
+    pub(crate) max_trained_tokens: Option<u64>,
     pub(crate) learning_rate: f64,
     /// DPO's β, for pairs.
     pub(crate) beta: f64,
@@ -33,7 +35,7 @@ impl Bench<'_> {
     /// so that a model under its final name is complete and its training known. What a learner
     /// finished without being recorded, it finds again and does not repeat.
     pub(crate) fn train(&self, lesson: &Lesson<'_>) -> Result<(Model, Training), RunError> {
-        let Lesson { name, init, set, n_epochs, learning_rate, beta, seed } = lesson;
+        let Lesson { name, init, set, n_epochs, max_trained_tokens, learning_rate, beta, seed } = lesson;
         let lineage = lineage(lesson);
         let model = Model { path: self.models().join(name), name: name.clone(), lineage };
         let key = format!("training/{lineage}");
@@ -76,11 +78,14 @@ impl Bench<'_> {
             scratch: &scratch,
             data,
             n_epochs: *n_epochs,
+            max_trained_tokens: *max_trained_tokens,
             learning_rate: *learning_rate,
             seed: *seed,
         };
         let summary = self.setup.learner.train(&request, self.control)?;
-        let training = Training::new(data.len(), *n_epochs, summary);
+        // A budget may have made them fewer.
+        let n_epochs = Some(summary.epoch_losses.len()).filter(|n| *n > 0).unwrap_or(*n_epochs);
+        let training = Training::new(data.len(), n_epochs, summary);
         let sizes = sizes(&unfinished).map_err(io("read", &unfinished))?;
         let record = Record { training, sizes };
         self.put(&key, &record)?;
@@ -121,7 +126,7 @@ impl Bench<'_> {
 
 /// What a model trained on this has as its lineage.
 fn lineage(lesson: &Lesson<'_>) -> TrajectoryId {
-    let Lesson { name: _, init, set, n_epochs, learning_rate, beta, seed } = lesson;
+    let Lesson { name: _, init, set, n_epochs, max_trained_tokens, learning_rate, beta, seed } = lesson;
     let mut items = Vec::with_capacity(set.len() * 24);
     let kind: &[u8] = match &set.examples {
         Examples::Solutions(solutions) => {
@@ -141,14 +146,14 @@ fn lineage(lesson: &Lesson<'_>) -> TrajectoryId {
             b"training on pairs"
         }
     };
-    TrajectoryId::derive(&[
-        kind,
-        init.lineage.as_bytes(),
-        &items,
-        &(*n_epochs as u64).to_le_bytes(),
-        &learning_rate.to_le_bytes(),
-        &seed.get().to_le_bytes(),
-    ])
+    let [n_epochs, seed] = [*n_epochs as u64, seed.get()].map(u64::to_le_bytes);
+    let learning_rate = learning_rate.to_le_bytes();
+    let mut parts: Vec<&[u8]> =
+        vec![kind, init.lineage.as_bytes(), &items, &n_epochs, &learning_rate, &seed];
+    // Trainings without a limit keep their ids.
+    let limit = max_trained_tokens.map(u64::to_le_bytes);
+    parts.extend(limit.as_ref().map(<[u8; 8]>::as_slice));
+    TrajectoryId::derive(&parts)
 }
 
 /// What is kept of a training: its figures, and the sizes by which a damaged model is known.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Bench, CORRIDOR, config};
-use eef::{Config, MethodOptions, RunError, compare, evaluate, iterate, method};
+use eef::{Budget, Config, MethodOptions, RunError, compare, evaluate, iterate, method};
 use eef_core::{Control, Split};
 use eef_store::{MemoryStore, TrajectoryStore};
 
@@ -62,6 +62,38 @@ fn a_replay_that_diverges_is_counted_and_claims_nothing() {
     assert_eq!((round.n_environment_errors, round.n_need_recover), (0, 0));
     assert_eq!(round.n_solved_tasks, 8);
     assert_eq!(eef.best_round, 1);
+}
+
+#[test]
+fn a_budget_ends_explorations_and_trainings() {
+    let bench = Bench::new();
+    let run = |name: &str, budget: Budget| {
+        let config = Config { budget, ..config() };
+        let method = method(name, &MethodOptions::default()).unwrap();
+        let (store, control) = (MemoryStore::new(), Control::silent());
+        let directory = bench.path(&format!("{name}-{budget:?}"));
+        let setup = bench.setup(&CORRIDOR);
+        iterate(&setup, &config, method.as_ref(), &store, &directory, &control).unwrap()
+    };
+    let of = |report: &eef::RunReport, value: fn(&eef::RoundReport) -> u64| {
+        report.rounds.iter().skip(1).map(value).collect::<Vec<_>>()
+    };
+    let free = run("eef", Budget::default());
+    let n_simulations = |round: &eef::RoundReport| round.n_simulations as u64;
+    assert!(of(&free, n_simulations).iter().all(|n| *n > 20));
+    for (name, simulations) in [("eef", 20), ("rft-x6", 40), ("eef-adaptive", 17)] {
+        let report = run(name, Budget { simulations, ..Budget::default() });
+        assert_eq!(of(&report, n_simulations), [simulations as u64; 2], "{name}");
+    }
+    // The corridor's policy counts no tokens, so that this limit is never reached.
+    let report = run("eef", Budget { generated_tokens: 1, ..Budget::default() });
+    assert_eq!(of(&report, n_simulations), of(&free, n_simulations));
+    // Two of the passes fit.
+    let n_trained = |round: &eef::RoundReport| round.training.n_trained_tokens;
+    let per_pass = n_trained(&free.rounds[1]) / free.rounds[1].training.n_epochs as u64;
+    let report = run("eef", Budget { trained_tokens: 2 * per_pass + 1, ..Budget::default() });
+    assert_eq!(report.rounds[1].training.n_epochs, 2);
+    assert_eq!(n_trained(&report.rounds[1]), 2 * per_pass);
 }
 
 #[test]

@@ -361,6 +361,26 @@ fn a_state_without_an_outcome_is_not_asked_for_again() {
 }
 
 #[test]
+fn a_tree_search_branches_off_from_what_the_policy_did_too() {
+    let mut case = Case::new();
+    case.begin();
+    let asked = case.explore(of("eef-tree").as_ref(), wins);
+    let n = |name: &str| asked.iter().filter(|(one, _)| *one == id(name)).count();
+    // Task 0: the rise along `a` by halving, and one branch, which may be of the policy's own rollout;
+    // task 1: the fall along `b`, and no search, since it is solved; task 2: five tries at most.
+    assert_eq!([n("b"), n("w")], [2, 0]);
+    assert!((3..=8).contains(&(n("a") + n("0"))), "{asked:?}");
+    let n_of_task_2 = asked.len() - n("a") - n("0") - n("b");
+    assert!(n("c") > 0 && n_of_task_2 == 5, "{asked:?}");
+    let set = of("eef-tree").training_set(&case.view(0)).unwrap();
+    let a = case.expert("a");
+    assert_eq!(trained(&set), [(after(&a, 3, true).id, 0), (id("1"), 0)]);
+    assert_eq!(set.n_need_recover, 1);
+    let error = MethodOptions { tree_exploration: -1.0, ..MethodOptions::default() };
+    assert!(method("eef-tree", &error).is_err());
+}
+
+#[test]
 fn eef_of_its_own_explores_hot_trajectories() {
     let mut case = Case::new();
     case.begin();

@@ -106,7 +106,11 @@ pub fn difference_in(sections: &[&str], old: &str, new: &str) -> Option<String> 
 }
 
 fn first_difference(old: &str, new: &str, counts: impl Fn(&str) -> bool) -> Option<String> {
-    let parse = |text: &str| text.parse::<Table>().ok().map(Value::Table);
+    // A key that an older program did not know had what is now its default.
+    let parse = |text: &str| match toml::from_str::<Config>(text) {
+        Ok(config) => Value::try_from(config).ok(),
+        Err(_) => text.parse::<Table>().ok().map(Value::Table),
+    };
     let (Some(old), Some(new)) = (parse(old), parse(new)) else {
         return Some("it cannot be read".to_owned());
     };
@@ -213,6 +217,14 @@ fn check(config: &Config) -> Result<(), LoadError> {
     let schedules = ["cosine", "linear", "constant"];
     one_of("train.schedule", &config.train.schedule, &schedules)?;
     one_of("preferences.schedule", &config.preferences.schedule, &schedules)?;
+    one_of("train.precision", &config.train.precision, &["f32", "bf16"])?;
+    for group in &config.train.groups {
+        group.parse::<eef_train::ParameterGroup>().map_err(|expected| LoadError::Value {
+            key: "train.groups",
+            found: format!("`{group}`"),
+            expected,
+        })?;
+    }
     one_of("pretrain.source", &config.pretrain.source, &["synthetic", "catalog"])?;
     one_of("pretrain.trained", &config.pretrain.trained, &["everything", "replies"])?;
     let simple_name = |name: &str| {
@@ -383,6 +395,9 @@ mod tests {
         assert!(error(&["plan.gigaflops=-1"]).contains("plan.gigaflops is -1"));
         assert!(error(&["plan.gigaflops=inf"]).contains("plan.gigaflops is inf"));
         assert!(error(&["plan.positive_share=1.5"]).contains("expected 0 to 1"));
+        assert!(error(&["train.precision=f16"]).contains("expected one of f32, bf16"));
+        let groups = error(&["train.groups=[\"bias=2\"]"]);
+        assert!(groups.contains("train.groups is `bias=2`") && groups.contains("embedding"), "{groups}");
         assert!(error(&["plan.reply_tokens=nan"]).contains("plan.reply_tokens is NaN"));
     }
 
@@ -412,6 +427,9 @@ mod tests {
         let difference = difference(&text, &text_of_other).unwrap();
         assert!(difference.starts_with("train.n_epochs was"), "{difference}");
         assert_eq!(difference_in(&["data", "model"], &text, &text_of_other), None);
+        let older: Vec<&str> = text.lines().filter(|line| !line.starts_with("n_blind")).collect();
+        assert!(older.len() < text.lines().count());
+        assert_eq!(super::difference(&older.join("\n"), &text), None, "a key of later programs");
         assert_eq!(difference_in(&["train"], &text, &text_of_other), Some(difference));
     }
 }

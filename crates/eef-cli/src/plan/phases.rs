@@ -41,7 +41,10 @@ pub(super) fn of(config: &Config, method: &dyn Method, sizes: &Sizes) -> Vec<Pha
             experts: &sizes.experts,
             n_positives: n_positives.round() as usize,
         });
-        let n_simulations = limits.n_rollouts as f64;
+        let n_simulations = match config.budget.simulations {
+            0 => limits.n_rollouts,
+            limit => limits.n_rollouts.min(limit),
+        } as f64;
         let n_examples = limits.n_examples as f64;
         let n_epochs = config.train.n_epochs as f64;
         phases.push(cost.rollouts(format!("round {round}: explore"), n_simulations));

@@ -1,13 +1,17 @@
 //! `train`: fine-tunes a model on a file of conversations, or on preferences.
 
 use std::ffi::OsString;
+use std::io::{IsTerminal as _, stderr, stdout};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
 use eef_agent::{FineTuneData, FineTuneRequest, fine_tune};
-use eef_llama::{LoraConfig, LoraTarget};
-use eef_train::{MemoryEstimate, PreferenceConfig, Schedule, TrainConfig};
+use eef_core::{Control, Silent, TrainSummary};
+use eef_llama::{LoraConfig, LoraTarget, Precision};
+use eef_train::{
+    MemoryEstimate, ParameterGroup, PreferenceConfig, RendererObserver, Schedule, TrainConfig,
+};
 
 use crate::context::Context;
 use crate::{memory, output};
@@ -66,6 +70,18 @@ pub struct Arguments {
     /// work for much less memory
     #[arg(long)]
     checkpoint_layers: bool,
+    /// What matrices are multiplied in: f32, or bf16 for GPUs, where trained weights and the optimiser
+    /// stay f32
+    #[arg(long, value_name = "NAME", default_value = "f32")]
+    precision: Precision,
+    /// Parameters with a learning rate of their own, as KIND=FACTOR or KIND=FACTOR,DECAY, such as
+    /// embedding=0.1,0 (kinds: embedding, output_layer, normalisation, attention, feed_forward,
+    /// adapter_a, adapter_b); may be given several times
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<ParameterGroup>,
+    /// Shows the training in a terminal dashboard, with curves
+    #[arg(long, conflicts_with = "dry_run")]
+    dashboard: bool,
     /// Optimiser steps between checkpoints, besides those of every epoch; 0 for none
     #[arg(long, value_name = "N", default_value_t = 200)]
     checkpoint_every: u64,
@@ -98,7 +114,11 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         preference: PreferenceConfig { beta: arguments.beta },
         devices: context.global.device.as_deref().unwrap_or("cpu"),
     };
-    let summary = fine_tune(&request, &data, &context.control())?;
+    let summary = if arguments.dashboard {
+        train_in_dashboard(context, &request, &data)?
+    } else {
+        fine_tune(&request, &data, &context.control(), &mut ())?
+    };
     let metrics = scratch.join("metrics.jsonl");
     if context.global.json {
         return output::print_json(&serde_json::json!({
@@ -110,6 +130,21 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let losses: Vec<_> = summary.epoch_losses.iter().map(|loss| format!("{loss:.4}")).collect();
     let (out, losses) = (arguments.out.display(), losses.join(" "));
     output::print(&format!("{out}: loss by epoch {losses}\n{}: every step\n", metrics.display()))
+}
+
+/// Fine-tunes with burn-train's dashboard on the terminal in place of the progress line.
+fn train_in_dashboard(
+    context: &Context,
+    request: &FineTuneRequest<'_>,
+    data: &FineTuneData,
+) -> anyhow::Result<TrainSummary> {
+    if !(stdout().is_terminal() && stderr().is_terminal()) {
+        bail!("--dashboard draws on a terminal, and this is none: leave it out");
+    }
+    // What else writes to the terminal would be written across it.
+    let control = Control::new(&Silent, context.interrupt.clone());
+    let mut dashboard = RendererObserver::dashboard();
+    fine_tune(request, data, &control, &mut dashboard)
 }
 
 impl Arguments {
@@ -139,6 +174,8 @@ impl Arguments {
             adamw: eef_train::AdamWConfig { weight_decay: self.weight_decay, ..defaults.adamw },
             checkpoint_every_steps: self.checkpoint_every,
             checkpoint_layers: self.checkpoint_layers,
+            precision: self.precision,
+            groups: self.group.clone(),
             n_workers: context.global.threads.unwrap_or(0),
             lora: has_adapters.then_some(lora),
             seed: self.seed,

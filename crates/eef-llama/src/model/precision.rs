@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use burn::module::Param;
 use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::LlamaError;
 use crate::model::Llama;
@@ -10,7 +11,8 @@ use crate::model::Llama;
 /// What a model's matrices are kept and multiplied in. What stands between products (residuals,
 /// norms, rotations, softmax) is `f32` either way; a product itself, logits and attention's scores
 /// among them, is rounded to the precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32 bits: the fast one on a CPU. GPUs may multiply with 10 bits of fraction (TF32).
     #[default]

@@ -20,24 +20,6 @@ pub struct EefAdaptive {
     pub n_blind: usize,
 }
 
-impl EefAdaptive {
-    fn next_job(self, view: &View<'_>, expert: &Arc<Trajectory>) -> Option<JobRequest> {
-        let keys = expert.state_keys();
-        let Simulated { n_simulations, schedule } = self.simulated;
-        let probes = schedule
-            .anchors(expert.n_actions(), n_simulations)
-            .into_iter()
-            .map(|n_actions| Probe { n_actions, won: view.won.get(&keys[n_actions]).copied() });
-        // What was asked for and has no outcome says nothing, however often it is asked for.
-        let probes: Vec<Probe> = probes
-            .filter(|probe| probe.won.is_some() || !view.asked.contains(&keys[probe.n_actions]))
-            .collect();
-        let initial = view.won.get(&keys[0]).copied();
-        let n_actions = next_probe(initial, &probes, expert.is_positive(), self.n_blind)?;
-        Some(view.from_state(Arc::clone(expert), n_actions))
-    }
-}
-
 impl Method for EefAdaptive {
     fn name(&self) -> &'static str {
         "eef-adaptive"
@@ -60,11 +42,37 @@ impl Method for EefAdaptive {
             return Ok(view.from_initial_states(0, view.sampling));
         }
         let mut seen = BTreeSet::new();
-        let jobs = view.experts.iter().filter_map(|expert| self.next_job(view, expert));
+        let jobs = view
+            .experts
+            .iter()
+            .filter_map(|expert| next_in_doubt(self.simulated, self.n_blind, view, expert));
         Ok(jobs.filter(|job| seen.insert(job.state)).collect())
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
         self.simulated.training_set(view, view.experts)
     }
+}
+
+/// The next state along an expert's trajectory whose outcome is in doubt, among those that `simulated`
+/// names.
+pub(super) fn next_in_doubt(
+    simulated: Simulated,
+    n_blind: usize,
+    view: &View<'_>,
+    expert: &Arc<Trajectory>,
+) -> Option<JobRequest> {
+    let keys = expert.state_keys();
+    let Simulated { n_simulations, schedule } = simulated;
+    let probes = schedule
+        .anchors(expert.n_actions(), n_simulations)
+        .into_iter()
+        .map(|n_actions| Probe { n_actions, won: view.won.get(&keys[n_actions]).copied() });
+    // What was asked for and has no outcome says nothing, however often it is asked for.
+    let probes: Vec<Probe> = probes
+        .filter(|probe| probe.won.is_some() || !view.asked.contains(&keys[probe.n_actions]))
+        .collect();
+    let initial = view.won.get(&keys[0]).copied();
+    let n_actions = next_probe(initial, &probes, expert.is_positive(), n_blind)?;
+    Some(view.from_state(Arc::clone(expert), n_actions))
 }
