@@ -144,7 +144,7 @@ fn train_in_dashboard(
     // What else writes to the terminal would be written across it.
     let control = Control::new(&Silent, context.interrupt.clone());
     let mut dashboard = RendererObserver::dashboard();
-    fine_tune(request, data, &control, &mut dashboard)
+    Ok(fine_tune(request, data, &control, &mut dashboard)?)
 }
 
 impl Arguments {
