@@ -17,7 +17,7 @@ const CRATES: [&str; 4] = ["eef-core", "eef-select", "eef-store", "eef-webshop"]
 
 /// The crates that are compiled alone, each with its default features and once more with each of
 /// its other features. Those with Burn would compile it anew each time: `features` checks them together.
-const ALONE: [(&str, Option<&str>); 11] = [
+const ALONE: [(&str, Option<&str>); 12] = [
     ("eef-core", None),
     ("eef-core", Some("testing")),
     ("eef-select", None),
@@ -29,6 +29,7 @@ const ALONE: [(&str, Option<&str>); 11] = [
     ("eef-rollout", None),
     ("eef", None),
     ("eef", Some("testing")),
+    ("eef-report", None),
 ];
 
 /// Its program.

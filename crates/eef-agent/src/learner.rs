@@ -126,7 +126,8 @@ impl LlamaLearner {
                 let PreferenceOptions { batch_size, schedule, warmup_fraction } =
                     self.options.preferences;
                 let pairs = self.pairs(request.init, pairs)?;
-                let of = |pair: &PreferencePair| pair.chosen.n_trained() + pair.rejected.n_trained();
+                let of =
+                    |pair: &PreferencePair| pair.chosen.n_trained() + pair.rejected.n_trained();
                 let n_epochs = n_epochs(pairs.iter().map(of).sum());
                 let config =
                     TrainConfig { n_epochs, batch_size, schedule, warmup_fraction, ..config };

@@ -253,7 +253,8 @@ mod tests {
         let Sample::Chat(chat) = Sample::parse(line).unwrap() else { panic!("not a chat") };
         let error = chat.example(tiny_encoder()).unwrap_err().to_string();
         assert!(error.contains("template `compact` has no place for a system message"), "{error}");
-        let parts = SystemParts { prefix: "<|assistant|>".to_owned(), suffix: "<|end|>".to_owned() };
+        let parts =
+            SystemParts { prefix: "<|assistant|>".to_owned(), suffix: "<|end|>".to_owned() };
         let template = ChatTemplate { system: Some(parts), ..ChatTemplate::compact() };
         let encoder = Encoder::new(tiny_encoder().tokenizer().clone(), template).unwrap();
         let example = chat.example(&encoder).unwrap();

@@ -342,7 +342,9 @@ mod tests {
             '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}\
             {{ '<|im_start|>assistant\\n' }}{% endif %}";
         assert_eq!(segments(&ChatTemplate::chatml()), jinja(chatml));
-        for (template, source) in [(ChatTemplate::llama3(), llama3), (ChatTemplate::chatml(), chatml)] {
+        for (template, source) in
+            [(ChatTemplate::llama3(), llama3), (ChatTemplate::chatml(), chatml)]
+        {
             let SystemParts { prefix, suffix } = template.system.clone().unwrap();
             let begin = format!("{prefix}be kind{suffix}");
             let expected = jinja_after(source, Some("be kind"));

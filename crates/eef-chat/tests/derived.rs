@@ -79,11 +79,16 @@ fn families_become_growing_sequences() {
     assert_eq!([&*zephyr.user_prefix, &zephyr.user_suffix], ["<|user|>\n", "</s>\n"]);
     assert_eq!([&*zephyr.reply_end, &zephyr.reply_gap], ["</s>", "\n"]);
     // A system message in place of the template's own.
-    let [of_chatml, of_llama3, of_zephyr] = [&chatml, &llama3, &zephyr]
-        .map(|template| template.system.clone().expect("a place for a system message"));
-    assert_eq!([&*of_chatml.prefix, &of_chatml.suffix], ["<|im_start|>system\n", "<|im_end|>"]);
-    assert!(of_llama3.prefix.ends_with("\n\n") && of_llama3.prefix.contains("Today: 26"));
-    assert_eq!([&*of_zephyr.prefix, &of_zephyr.suffix], ["<|system|>\n", "</s>\n"]);
+    let around = |template: &ChatTemplate| {
+        template.system.clone().map(|system| [system.prefix, system.suffix])
+    };
+    let texts = |prefix: &str, suffix: &str| Some([prefix.to_owned(), suffix.to_owned()]);
+    assert_eq!(around(&chatml), texts("<|im_start|>system\n", "<|im_end|>"));
+    let [prefix, suffix] = around(&llama3).unwrap_or_default();
+    assert!(prefix.contains("Today: 26") && prefix.ends_with("\n\n"), "{prefix:?}");
+    assert_eq!(suffix, "<|eot_id|>");
+    // Its tokenizer here knows no `<|system|>`, which would be spelt in characters.
+    assert_eq!(around(&zephyr), None);
     for template in [chatml, llama3, zephyr] {
         Encoder::new(Arc::new(tokenizer()), template).unwrap();
     }

@@ -129,6 +129,9 @@ pub struct MethodConfig {
     pub n_simulations: usize,
     /// `floor` (the paper) or `even`.
     pub anchors: String,
+    /// Which of the solutions with the fewest expert actions `eef` teaches: that of the `newest` round, or
+    /// the one of highest `likelihood` under the policy that explored.
+    pub tie: String,
     /// Positives per solved task and round in `rft` and `rft-x6`; 0 takes all.
     pub n_positives_per_task: usize,
     /// The same in `dart-uniform`, and for the hardest task in `dart-prop2diff`.
@@ -408,6 +411,7 @@ impl Default for MethodConfig {
             n_iterations: 3,
             n_simulations: 5,
             anchors: "floor".to_owned(),
+            tie: "newest".to_owned(),
             n_positives_per_task: 1,
             n_dart_positives_per_task: 4,
             temperatures: vec![0.65, 0.35, 0.95, 0.2, 0.8, 0.5],

@@ -236,6 +236,7 @@ pub fn method(config: &Config, name: &str) -> anyhow::Result<Box<dyn eef::Method
     let options = eef::MethodOptions {
         n_simulations: config.method.n_simulations,
         anchors: config.method.anchors.clone(),
+        tie: config.method.tie.clone(),
         positives_per_task: config.method.n_positives_per_task,
         dart_positives_per_task: config.method.n_dart_positives_per_task,
         temperatures: config.method.temperatures.clone(),

@@ -184,7 +184,7 @@ fn bad_input_is_one_clear_line() {
         ("mixed.jsonl", &mixed, "1 conversations and 1 pairs"),
         ("broken.jsonl", "{\"messages\": 3}\n", "broken.jsonl, line 1"),
         ("long.jsonl", &long.to_string(), "the context holds"),
-        ("role.jsonl", "{\"messages\": [{\"role\": \"system\", \"content\": \"a\"}]}", "system"),
+        ("role.jsonl", "{\"messages\": [{\"role\": \"tool\", \"content\": \"a\"}]}", "`tool`"),
     ];
     for (name, text, expected) in files {
         std::fs::write(path.join(name), text).unwrap();

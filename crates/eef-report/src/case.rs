@@ -61,11 +61,13 @@ impl CaseStudy {
         let mut text = format!(
             "### {}\n\n{}\n\n|  | {winner} | {loser} |\n|---|---|---|\n",
             self.won.task,
-            short(&self.won.instruction),
+            escaped(&short(&self.won.instruction)),
         );
         for (mark, cells) in self.steps() {
             let [won, lost] = cells.map(|cell| {
                 cell.map_or_else(String::new, |(action, observation)| {
+                    // A page may hold what Markdown would take for tags.
+                    let observation = escaped(&observation);
                     format!("`{}` {observation}", action.replace('`', "'")).replace('|', "\\|")
                 })
             });

@@ -258,11 +258,12 @@ fn by_rounds(comparison: &Comparison) -> Result<Figure, ReportError> {
     Ok(Figure { file, caption, svg })
 }
 
-/// The name without the number at its end: `rft` of `rft-x6`, `eef` of `eef-m5`.
+/// The name without the number at its end: `rft-x` of `rft-x6`, `eef-m` of `eef-m5`. (`rft` itself samples
+/// at one temperature, and is none of that family.)
 fn family(method: &str) -> &str {
     match method.rsplit_once('-') {
         Some((family, number)) if number.trim_start_matches(['x', 'm']).parse::<u32>().is_ok() => {
-            family
+            &method[..=family.len() + 1]
         }
         _ => method,
     }

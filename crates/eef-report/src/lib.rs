@@ -4,9 +4,9 @@
 //! is written as Markdown with pictures ([`Report::markdown`], [`Report::figures`]), as one page that
 //! needs nothing else ([`Report::html`]), or as plain values ([`serde::Serialize`]).
 //!
-//! The decision behind it: *a number stands with what it rests on*. Every win rate has its interval,
-//! every method its simulations and tokens beside it, every table its number of tasks and seeds, and
-//! the caller says what ran ([`Report::provenance`]). Nothing is read from a file, a clock or a
+//! The decision behind it: *a number stands with what it rests on*. Test results and differences have
+//! their intervals, every method its simulations and tokens beside it, tables of win rates their number
+//! of tasks, and the caller says what ran ([`Report::provenance`]). Nothing is read from a file, a clock or a
 //! machine: the same values give the same bytes.
 //!
 //! | the paper's | here |

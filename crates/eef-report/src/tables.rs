@@ -126,14 +126,18 @@ pub fn differences(comparison: &Comparison) -> Table {
     ];
     let mut table = Table::new(
         "Paired differences",
-        "The same tasks and seeds for both. Tasks and seeds: bootstrap; seeds alone: Student's \
-         interval of the differences of the seeds. * leaves out 0 by both.",
+        format!(
+            "The same tasks and seeds for both. Tasks and seeds: bootstrap; seeds alone: Student's \
+         interval of the differences of the seeds. * leaves out 0 by both; the intervals are those of \
+         single comparisons, not of all of them together. {}.",
+            sizes(comparison)
+        ),
         &headings,
     );
     for difference in &comparison.differences {
         let over_seeds = difference.win_rate_over_seeds.as_ref();
         let clear =
-            difference.win_rate.excludes_zero() && over_seeds.is_none_or(Estimate::excludes_zero);
+            difference.win_rate.excludes_zero() && over_seeds.is_some_and(Estimate::excludes_zero);
         let star = if clear { " *" } else { "" };
         let [of, minus] = [&difference.of, &difference.minus].map(|name| display_name(name));
         table.row([
@@ -157,8 +161,11 @@ pub fn skills(comparison: &Comparison) -> Table {
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let mut table = Table::new(
         "Skills (Table 4, Figure 2)",
-        "Share of test tasks in which it was used (tried), and used and the task solved (won); means \
-         over seeds.",
+        format!(
+            "Share of test tasks in which it was used (tried), and used and the task solved (won); \
+             means over seeds. {}.",
+            sizes(comparison)
+        ),
         &headings,
     );
     if names.is_empty() {
@@ -188,7 +195,10 @@ pub fn rounds(comparison: &Comparison) -> Table {
     ];
     let mut table = Table::new(
         "Rounds",
-        "Means over seeds; round 1 is behaviour cloning, which methods share.",
+        format!(
+            "Means over seeds; round 1 is behaviour cloning, which methods share. {}.",
+            validation_sizes(comparison)
+        ),
         &headings,
     );
     for method in &comparison.methods {
@@ -224,7 +234,10 @@ pub fn cloning(comparison: &Comparison) -> Table {
     let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
     let mut table = Table::new(
         "Behaviour cloning by epochs",
-        "Win rate on validation tasks after each stage of SFT pos; the best stage is round 1.",
+        format!(
+            "Win rate on validation tasks after each stage of SFT pos; the best stage is round 1. {}.",
+            validation_sizes(comparison)
+        ),
         &headings,
     );
     for run in firsts {
@@ -269,6 +282,13 @@ pub(crate) fn skill_shares(comparison: &Comparison, method: &str, skill: &str) -
         }))
     };
     (of(|skill| skill.tried), of(|skill| skill.won))
+}
+
+/// The same of validation.
+fn validation_sizes(comparison: &Comparison) -> String {
+    let rounds = comparison.runs.first().and_then(|run| run.rounds.first());
+    let n_tasks = rounds.map_or(0, |round| round.validation.rewards.len());
+    format!("{n_tasks} validation tasks")
 }
 
 /// How many tasks and seeds a comparison has.

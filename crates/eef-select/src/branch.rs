@@ -64,7 +64,8 @@ pub fn next_branch(
         // A rollout from here is one more trajectory through here, of which none is known yet.
         let stay = node.is_free.then(|| bound(node.reward / f64::from(node.n_visits), 1));
         let children = node.children.iter().filter(|&&child| nodes[child].is_open);
-        let scored = children.map(|&child| (child, bound(nodes[child].reward, nodes[child].n_visits)));
+        let scored =
+            children.map(|&child| (child, bound(nodes[child].reward, nodes[child].n_visits)));
         // Of equals the first: what was tried first, and the earlier state.
         let best = scored.fold(None, |best: Option<(usize, f64)>, (child, score)| match best {
             Some((_, of_best)) if of_best >= score => best,
@@ -139,10 +140,7 @@ mod tests {
             first_observation: Observation::default(),
             steps: letters.chars().map(step).collect(),
             origin: Origin::Rollout { round: 2, sample: 0, parent: None },
-            outcome: Outcome {
-                end: EpisodeEnd::Terminated,
-                reward: Reward::new(reward).unwrap(),
-            },
+            outcome: Outcome { end: EpisodeEnd::Terminated, reward: Reward::new(reward).unwrap() },
         }
     }
 

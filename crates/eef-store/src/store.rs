@@ -103,7 +103,8 @@ pub trait TrajectoryStore: Send + Sync {
     /// [`StoreError`] where the store cannot be read.
     fn by_round(&self, round: u32) -> Result<Vec<Arc<Trajectory>>, StoreError>;
 
-    /// Every id, ordered by round and then by id, so that parents come before what grew from them.
+    /// Every id, ordered by round and then by id: what grew from another round's trajectory comes after
+    /// it, what grew from one of its own round in any order.
     ///
     /// # Errors
     /// [`StoreError`] where the store cannot be read.

@@ -10,8 +10,8 @@ use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::gradients::FlatGradients;
-use crate::weights::is_trainable;
 use crate::groups::treatment;
+use crate::weights::is_trainable;
 use crate::{AdamWConfig, ParameterGroup, TrainError};
 
 /// Numbers that one task of the thread pool updates.
@@ -136,8 +136,7 @@ impl Mapper<'_> {
         let (factor, decay) = treatment(groups, config, &self.path, is_matrix);
         let learning_rate = learning_rate * factor;
         let keep = (1.0 - learning_rate * decay) as f32;
-        let constants =
-            Constants { keep, learning_rate: learning_rate as f32, ..self.constants };
+        let constants = Constants { keep, learning_rate: learning_rate as f32, ..self.constants };
         // Elementwise, so that chunks and threads change no result.
         let chunks = (weights.par_chunks_mut(CHUNK), gradients.par_chunks(CHUNK));
         (chunks, (first.par_chunks_mut(CHUNK), second.par_chunks_mut(CHUNK)))
@@ -315,9 +314,10 @@ mod tests {
         let gradients = FlatGradients(vec![1.0; 6]);
         let update = Update { groups: &groups, ..with(&gradients, 1.0, 0.5, &config) };
         let model = AdamW::new(6).update(model, update).unwrap();
-        let numbers = |row: &Param<Tensor<2>>| row.val().into_data().to_vec::<f32>().unwrap();
+        let numbers = |row: &Param<Tensor<2>>| row.val().into_data().try_into_vec::<f32>().unwrap();
         // The first update moves every weight by its learning rate, after decay.
-        let expected = |rate: f32, decay: f32| [1.0_f32, -2.0].map(|w| w * (1.0 - rate * decay) - rate);
+        let expected =
+            |rate: f32, decay: f32| [1.0_f32, -2.0].map(|w| w * (1.0 - rate * decay) - rate);
         let rows = [(&model.embedding, 0.0, 0.1), (&model.qkv, 0.25, 0.4), (&model.down, 0.5, 0.1)];
         for (found, rate, decay) in rows {
             for (found, expected) in numbers(found).iter().zip(expected(rate, decay)) {

@@ -45,7 +45,9 @@ pub struct TrainConfig {
     /// What the model's matrices are multiplied in, and their gradients given. Trained weights,
     /// sums of gradients and the optimiser's moments are `f32` either way: with
     /// [`Precision::Bf16`] every step works on a rounded copy of the matrices; beside adapters, which
-    /// stay `f32`, there are no matrices but the rounded ones, and so is the merged model's.
+    /// stay `f32`, there are no matrices but the rounded ones, and the merged model is written so.
+    /// What a micro-batch adds up within one matrix (a row of the embedding, for every place where its
+    /// token stands) is rounded too.
     // As above.
     #[serde(skip_serializing_if = "is_default")]
     pub precision: Precision,

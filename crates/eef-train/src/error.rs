@@ -15,6 +15,14 @@ pub enum TrainError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A parameter group names what the model does not have, or what is not trained.
+    #[error("training config: no trained parameter is of the group `{kind}`; there are {trained}")]
+    EmptyGroup {
+        /// The kind of the group's parameters.
+        kind: &'static str,
+        /// Those that are trained.
+        trained: String,
+    },
     /// The LoRA configuration cannot be, or not for this model.
     #[error("training config: {source}")]
     Lora {

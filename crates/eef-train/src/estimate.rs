@@ -3,7 +3,7 @@
 use eef_llama::{LlamaConfig, Precision};
 use serde::Serialize;
 
-use crate::forward::rows_at_once;
+use crate::forward::{longest_pair_at_once, rows_at_once};
 use crate::{PreferencePair, TrainConfig, TrainExample};
 
 /// Bytes of a number: moments, sums and most activations.
@@ -56,13 +56,14 @@ impl MemoryEstimate {
     }
 
     /// Of a training on pairs ([`Trainer::run_preferences`](crate::Trainer::run_preferences)); one that
-    /// is longer than a micro-batch goes through the model sequence by sequence.
+    /// is longer than two micro-batches goes through the model sequence by sequence.
     pub fn of_pairs(model: &LlamaConfig, config: &TrainConfig, pairs: &[PreferencePair]) -> Self {
+        let limit = longest_pair_at_once(config.micro_batch_tokens);
         let sizes = pairs.iter().flat_map(|pair| {
             let sizes = pair.examples().map(|one| (one.n_tokens(), one.n_trained()));
             let [chosen, rejected] = sizes;
             let both = (chosen.0 + rejected.0, chosen.1 + rejected.1);
-            if both.0 > config.micro_batch_tokens { sizes.to_vec() } else { vec![both] }
+            if both.0 > limit { sizes.to_vec() } else { vec![both] }
         });
         Self::of(model, config, sizes)
     }
@@ -107,9 +108,7 @@ impl MemoryEstimate {
             n_parameters,
             n_trained_parameters: n_trained,
             weights: match (n_adapters, config.precision) {
-                (Some(n_adapters), precision) => {
-                    bytes(precision) * n_parameters + F32 * n_adapters
-                }
+                (Some(n_adapters), precision) => bytes(precision) * n_parameters + F32 * n_adapters,
                 (None, Precision::F32) => F32 * n_parameters,
                 (None, Precision::Bf16) => (F32 + bytes(Precision::Bf16)) * n_parameters,
             },
@@ -168,7 +167,7 @@ mod tests {
     fn a_pair_goes_through_at_once_unless_it_is_long() {
         let (model, config) = (LlamaConfig::tiny(100), TrainConfig::default());
         let pair = [PreferencePair { chosen: example(60), rejected: example(40) }];
-        for (micro_batch_tokens, alike) in [(100, 100), (99, 99), (50, 60)] {
+        for (micro_batch_tokens, alike) in [(100, 100), (50, 100), (49, 60)] {
             let config = TrainConfig { micro_batch_tokens, ..config.clone() };
             let of_pair = MemoryEstimate::of_pairs(&model, &config, &pair);
             let expected = MemoryEstimate::of_examples(&model, &config, &[example(alike)]);

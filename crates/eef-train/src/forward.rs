@@ -57,6 +57,12 @@ pub(crate) struct Plan {
     pub n_tokens_at_once: usize,
 }
 
+/// A pair with more tokens than this goes through sequence by sequence: twice a micro-batch, since that
+/// costs one more forward pass.
+pub(crate) fn longest_pair_at_once(micro_batch_tokens: usize) -> usize {
+    micro_batch_tokens.saturating_mul(2)
+}
+
 impl Plan {
     pub fn new(model: &Llama, n_parameters: usize, checkpoint_layers: bool) -> Self {
         let n_rows_at_once = rows_at_once(model.config());
@@ -117,9 +123,22 @@ pub(crate) fn forward_backward(
     weighing: Weighing<'_>,
     plan: Plan,
 ) -> Result<Part, TrainError> {
+    let mut gradients = FlatGradients::zeros(plan.n_parameters);
+    let losses = add_gradients(model, examples, weighing, plan, &mut gradients)?;
+    Ok(Part { losses, gradients })
+}
+
+/// The same, where the gradients are added to others; gives the losses.
+pub(crate) fn add_gradients(
+    model: &Llama,
+    examples: &[&TrainExample],
+    weighing: Weighing<'_>,
+    plan: Plan,
+    gradients: &mut FlatGradients,
+) -> Result<Vec<f32>, TrainError> {
     let targets = Targets::of(examples)?;
     if plan.checkpoint_layers || targets.tokens.len() > plan.n_rows_at_once {
-        return staged(model, &targets, weighing, plan);
+        return staged(model, &targets, weighing, plan, gradients);
     }
     // Fresh leaves of the autodiff graph, sharing the weights: graphs that share a leaf are one
     // graph with one lock, and threads would wait for each other.
@@ -129,12 +148,11 @@ pub(crate) fn forward_backward(
     let token_losses = cross_entropy(logits, &targets.tokens); // [n_trained]
     let losses = numbers(token_losses.clone())?;
     let weights = weighing.weights(&losses);
-    let mut gradients = FlatGradients::zeros(plan.n_parameters);
     // Pairs that are told apart pull no more.
     if weights.iter().any(|&weight| weight != 0.0) {
         gradients.accumulate(weighted(token_losses, weights).backward(), &model)?;
     }
-    Ok(Part { losses, gradients })
+    Ok(losses)
 }
 
 /// The same in stages.
@@ -143,10 +161,10 @@ fn staged(
     targets: &Targets,
     weighing: Weighing<'_>,
     plan: Plan,
-) -> Result<Part, TrainError> {
+    gradients: &mut FlatGradients,
+) -> Result<Vec<f32>, TrainError> {
     let tracked = model.clone().train();
     let batch = &targets.packed;
-    let mut gradients = FlatGradients::zeros(plan.n_parameters);
 
     // The inputs of the layers without a graph, or all layers in one.
     let mut inputs = Vec::new();
@@ -163,19 +181,12 @@ fn staged(
         (None, targets.select(tracked.forward_hidden(batch).map_err(failed)?))
     };
 
-    let (losses, gradient) = output_layer(
-        model,
-        &tracked,
-        read.clone().inner(),
-        targets,
-        weighing,
-        plan,
-        &mut gradients,
-    )?;
+    let (losses, gradient) =
+        output_layer(model, &tracked, read.clone().inner(), targets, weighing, plan, gradients)?;
     let mut found = (read * gradient.autodiff()).sum().backward();
     let Some(leaf) = leaf else {
         gradients.accumulate(found, &tracked)?;
-        return Ok(Part { losses, gradients });
+        return Ok(losses);
     };
     let missing =
         || TrainError::Tensor { name: "gradient", reason: "a layer's input has none".to_owned() };
@@ -195,7 +206,7 @@ fn staged(
         let found = (embedded * gradient.autodiff()).sum().backward();
         gradients.accumulate(found, &tracked)?;
     }
-    Ok(Part { losses, gradients })
+    Ok(losses)
 }
 
 /// The losses, and the gradient of what the output layer reads, chunk by chunk; the output layer's own

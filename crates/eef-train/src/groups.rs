@@ -1,7 +1,10 @@
 //! Parameters that are trained in a way of their own.
 
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::weights::is_trainable;
 use crate::{AdamWConfig, TrainError};
 
 /// What is different in training some of the parameters.
@@ -89,7 +92,10 @@ impl ParameterKind {
 
 impl ParameterGroup {
     /// Checks every field.
-    pub(crate) fn validate(&self) -> Result<(), TrainError> {
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] naming the field that cannot be.
+    pub fn validate(&self) -> Result<(), TrainError> {
         let refuse = |field| Err(TrainError::Config { field, expected: "0 or a positive number" });
         let sound = |value: f64| value >= 0.0 && value.is_finite();
         if !sound(self.learning_rate_factor) {
@@ -98,6 +104,50 @@ impl ParameterGroup {
         match self.weight_decay {
             Some(decay) if !sound(decay) => refuse("groups.weight_decay"),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses groups of which the model trains nothing: whoever asks for one believes that it is there.
+pub(crate) fn check_groups<M: Module>(
+    groups: &[ParameterGroup],
+    model: &M,
+) -> Result<(), TrainError> {
+    let mut kinds = Kinds::default();
+    model.visit(&mut kinds);
+    let is_trained = |group: &&ParameterGroup| kinds.trained.contains(&Some(group.parameters));
+    match groups.iter().find(|group| !is_trained(group)) {
+        None => Ok(()),
+        Some(group) => {
+            let name = |kind| ParameterKind::ALL.into_iter().find(|(_, known)| *known == kind);
+            let name = |kind| name(kind).map_or("", |(name, _)| name);
+            let trained = ParameterKind::ALL.into_iter().map(|(_, kind)| kind);
+            let trained = trained.filter(|kind| kinds.trained.contains(&Some(*kind))).map(name);
+            let trained = trained.collect::<Vec<_>>().join(", ");
+            Err(TrainError::EmptyGroup { kind: name(group.parameters), trained })
+        }
+    }
+}
+
+/// Notes the kind of every parameter that is trained.
+#[derive(Default)]
+struct Kinds {
+    path: Vec<String>,
+    trained: Vec<Option<ParameterKind>>,
+}
+
+impl ModuleVisitor for Kinds {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if is_trainable(param) {
+            self.trained.push(ParameterKind::of(&self.path));
         }
     }
 }
@@ -143,29 +193,14 @@ impl std::str::FromStr for ParameterGroup {
 
 #[cfg(test)]
 mod tests {
-    use burn::module::{Module, ModuleVisitor, Param};
-    use burn::tensor::Tensor;
     use eef_llama::{Llama, LlamaConfig, LoraConfig, device};
 
     use super::*;
 
-    /// Writes down the kind of every parameter.
-    #[derive(Default)]
-    struct Kinds {
-        path: Vec<String>,
-        found: Vec<Option<ParameterKind>>,
-    }
-
-    impl ModuleVisitor for Kinds {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
-            self.found.push(ParameterKind::of(&self.path));
-        }
+    fn kinds_of(model: &Llama) -> Vec<Option<ParameterKind>> {
+        let mut kinds = Kinds::default();
+        model.visit(&mut kinds);
+        kinds.trained
     }
 
     #[test]
@@ -173,16 +208,32 @@ mod tests {
         let shape = LlamaConfig { tie_word_embeddings: false, ..LlamaConfig::tiny(32) };
         let n_layers = shape.num_hidden_layers;
         let model = Llama::init(&shape, 1, &device("cpu").unwrap()).unwrap();
+        let found = kinds_of(&model);
+        let n = |kind| found.iter().filter(|found| **found == Some(kind)).count();
+        assert!(found.iter().all(Option::is_some), "{found:?}");
+        assert_eq!(n(ParameterKind::Normalisation), 2 * n_layers + 1);
+        let projections = [ParameterKind::Attention, ParameterKind::FeedForward].map(n);
+        assert_eq!(projections, [2 * n_layers; 2]);
+        assert_eq!([ParameterKind::Embedding, ParameterKind::OutputLayer].map(n), [1, 1]);
+        let found = kinds_of(&model.with_lora(&LoraConfig::default()).unwrap());
+        let n = |kind| found.iter().filter(|found| **found == Some(kind)).count();
+        assert_eq!([ParameterKind::AdapterA, ParameterKind::AdapterB].map(n), [7 * n_layers; 2]);
+        assert_eq!(found.len(), 14 * n_layers, "the rest is frozen");
+    }
+
+    #[test]
+    fn a_group_of_nothing_that_is_trained_is_refused() {
+        let model = Llama::init(&LlamaConfig::tiny(32), 1, &device("cpu").unwrap()).unwrap();
+        let check = |text: &str, model: &Llama| {
+            let group: ParameterGroup = text.parse().unwrap();
+            check_groups(&[group], model).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("attention=0.5", &model), Ok(()));
+        let error = check("adapter_b=16", &model).unwrap_err();
+        assert!(error.contains("`adapter_b`") && error.contains("embedding, norm"), "{error}");
         let model = model.with_lora(&LoraConfig::default()).unwrap();
-        let mut kinds = Kinds::default();
-        model.visit(&mut kinds);
-        let n = |kind| kinds.found.iter().filter(|found| **found == Some(kind)).count();
-        assert!(kinds.found.iter().all(Option::is_some), "{:?}", kinds.found);
-        let per_layer = [2, 2, 2, 7, 7].map(|n| n * n_layers);
-        assert_eq!(n(ParameterKind::Normalisation), per_layer[0] + 1);
-        assert_eq!([n(ParameterKind::Attention), n(ParameterKind::FeedForward)], per_layer[1..3]);
-        assert_eq!([n(ParameterKind::AdapterA), n(ParameterKind::AdapterB)], per_layer[3..]);
-        assert_eq!([n(ParameterKind::Embedding), n(ParameterKind::OutputLayer)], [1, 1]);
+        assert_eq!(check("adapter_b=16", &model), Ok(()));
+        assert!(check("attention=0.5", &model).unwrap_err().contains("adapter_a, adapter_b"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use eef_llama::Llama;
 
 use crate::gradients::n_parameters;
+use crate::groups::check_groups;
 use crate::session::Session;
 use crate::trainer::{Data, check, with_adapters};
 use crate::units::Units;
@@ -29,11 +30,22 @@ pub fn measure_steps(
         return Err(TrainError::NoExamples);
     }
     check(&model, Data::Examples(examples))?;
-    let mut model = with_adapters(model, config)?;
+    let model = with_adapters(model, config)?;
+    check_groups(&config.groups, &model)?;
     let n_parameters = n_parameters(&model);
     let units = Units::Examples(examples);
     let mut session = Session::started(config, units, &[], n_parameters, String::new())?;
     observer.started(&session.start());
+    let done = every_step(&mut session, model, observer);
+    observer.ended();
+    done
+}
+
+fn every_step(
+    session: &mut Session<'_>,
+    mut model: Llama,
+    observer: &mut dyn TrainObserver,
+) -> Result<(), TrainError> {
     while session.position.step < session.n_steps {
         if observer.should_stop() {
             let (step, n_steps) = (session.position.step, session.n_steps);
@@ -43,7 +55,6 @@ pub fn measure_steps(
         (model, report) = session.step(model)?;
         observer.stepped(&report);
     }
-    observer.ended();
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use eef_llama::Llama;
 
-use crate::forward::log_likelihoods;
+use crate::forward::{log_likelihoods, longest_pair_at_once};
 use crate::order::micro_batches;
 use crate::workers::Workers;
 use crate::{PreferencePair, TrainConfig, TrainError, TrainObserver};
@@ -74,7 +74,13 @@ fn score(
     let all: Vec<usize> = (0..pairs.len()).collect();
     let pieces = micro_batches(&all, |i| n_tokens(&pairs[i]), limit);
     let job = |_, piece: usize| {
-        let examples: Vec<_> = pieces[piece].iter().flat_map(|&i| pairs[i].examples()).collect();
+        let piece = &pieces[piece];
+        let examples: Vec<_> = piece.iter().flat_map(|&i| pairs[i].examples()).collect();
+        if piece.iter().any(|&i| n_tokens(&pairs[i]) > longest_pair_at_once(limit)) {
+            // As it is trained.
+            let scored = examples.iter().map(|one| log_likelihoods(model, &[*one]));
+            return Ok(scored.collect::<Result<Vec<_>, _>>()?.concat());
+        }
         log_likelihoods(model, &examples)
     };
     let join = |mut all: Vec<Vec<f64>>, found| {

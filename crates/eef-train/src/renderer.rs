@@ -27,7 +27,7 @@ struct Metric {
     name: &'static str,
     unit: Option<&'static str>,
     higher_is_better: bool,
-    value: fn(&StepReport) -> f64,
+    value: fn(&StepReport) -> Option<f64>,
     state: NumericMetricState,
 }
 
@@ -48,11 +48,13 @@ impl Metric {
         }
     }
 
-    fn update(&mut self, report: &StepReport) -> MetricState {
-        self.state.update((self.value)(report), report.n_trained_tokens as usize);
+    fn update(&mut self, report: &StepReport) -> Option<MetricState> {
+        // A loss of pairs is a mean over pairs, whose tokens do not count.
+        let weight = if report.preference.is_some() { 1 } else { report.n_trained_tokens };
+        self.state.update((self.value)(report)?, weight as usize);
         let format = FormatOptions::new(Arc::new(self.name.to_owned())).precision(4);
         let entry = MetricEntry::new(self.id(), self.state.compute_update(format));
-        MetricState::Numeric(entry, Some(self.state.current_value()))
+        Some(MetricState::Numeric(entry, Some(self.state.current_value())))
     }
 }
 
@@ -62,24 +64,20 @@ impl RendererObserver {
     #[cfg(feature = "tui")]
     pub fn dashboard() -> Self {
         let interrupter = Interrupter::new();
-        let renderer = burn_train::renderer::tui::TuiMetricsRendererWrapper::new(
-            interrupter.clone(),
-            None,
-        );
+        let renderer =
+            burn_train::renderer::tui::TuiMetricsRendererWrapper::new(interrupter.clone(), None);
         Self::new(Box::new(renderer), interrupter)
     }
 
     /// Renders through `renderer`; `interrupter` is the one that it was given, if any.
     pub fn new(renderer: Box<dyn MetricsRenderer>, interrupter: Interrupter) -> Self {
-        type Row = (&'static str, Option<&'static str>, bool, fn(&StepReport) -> f64);
+        type Row = (&'static str, Option<&'static str>, bool, fn(&StepReport) -> Option<f64>);
         let metrics: [Row; 5] = [
-            ("Loss", Some("nats/token"), false, |report| report.loss),
-            ("Learning rate", None, false, |report| report.learning_rate),
-            ("Gradient norm", None, false, |report| report.gradient_norm),
-            ("Speed", Some("tokens/s"), true, |report| report.tokens_per_second),
-            ("Memory", Some("GB"), false, |report| {
-                report.resident_bytes.map_or(f64::NAN, |bytes| bytes as f64 / 1e9)
-            }),
+            ("Loss", Some("nats"), false, |report| Some(report.loss)),
+            ("Learning rate", None, false, |report| Some(report.learning_rate)),
+            ("Gradient norm", None, false, |report| Some(report.gradient_norm)),
+            ("Speed", Some("tokens/s"), true, |report| Some(report.tokens_per_second)),
+            ("Memory", Some("GB"), false, |report| Some(report.resident_bytes? as f64 / 1e9)),
         ];
         let metrics = metrics
             .into_iter()
@@ -101,7 +99,9 @@ impl TrainObserver for RendererObserver {
         for metric in &self.metrics {
             self.renderer.register_metric(metric.definition());
         }
-        let epoch = (start.n_steps_done / self.n_steps_per_epoch) as usize;
+        // burn-train counts the epoch under way, from 1.
+        let epoch = (start.n_steps_done / self.n_steps_per_epoch) as usize + 1;
+        let epoch = epoch.min(start.n_epochs);
         self.renderer.start(start.n_epochs, epoch, None, Some("training"));
     }
 
@@ -110,9 +110,11 @@ impl TrainObserver for RendererObserver {
             self.in_epoch = true;
             self.renderer.start_split("train", self.n_steps_per_epoch as usize);
         }
-        for metric in &mut self.metrics {
-            let state = metric.update(report);
-            self.renderer.update_train(state);
+        // What is no number would stay in the means to the end of the epoch.
+        for metric in self.metrics.iter_mut().filter(|_| report.updated) {
+            if let Some(state) = metric.update(report) {
+                self.renderer.update_train(state);
+            }
         }
         if !report.updated {
             self.renderer.log_event_training(format!("step {} was not finite", report.step));
@@ -256,7 +258,7 @@ mod tests {
         assert!(observer.should_stop());
         observer.ended();
         let notes = notes.0.lock().unwrap();
-        for expected in ["metric Loss", "start 0 of 2", "train 2", "done 1", "done 2", "epoch 1"] {
+        for expected in ["metric Loss", "start 1 of 2", "train 2", "done 1", "done 2", "epoch 1"] {
             assert!(notes.iter().any(|note| note == expected), "{expected} in {notes:?}");
         }
         assert!(notes.iter().any(|note| note.contains("step 2 was not finite")), "{notes:?}");

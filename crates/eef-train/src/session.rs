@@ -9,7 +9,7 @@ use eef_llama::{Llama, Precision};
 
 use crate::adamw::{AdamW, Update};
 use crate::checkpoint::{Checkpoint, CheckpointDirectory, Position};
-use crate::forward::Plan;
+use crate::forward::{Plan, longest_pair_at_once};
 use crate::gradients::{FlatGradients, clip_factor};
 use crate::memory::resident_bytes;
 use crate::metrics::MetricsFile;
@@ -229,7 +229,7 @@ impl<'a> Session<'a> {
         let pieces = micro_batches(batch, |unit| self.units.n_tokens(unit), limit);
         let scale = 1.0 / n_averaged as f64;
         let plan = Plan::new(model, self.position.n_parameters, self.config.checkpoint_layers);
-        let plan = Plan { n_tokens_at_once: limit, ..plan };
+        let plan = Plan { n_tokens_at_once: longest_pair_at_once(limit), ..plan };
         // Weights have changed since the last step, and nobody may hold them when they change again:
         // what is made of them here ends with the step.
         let model = at_work(model, self.config);

@@ -9,6 +9,7 @@ use eef_llama::Llama;
 use crate::checkpoint::CheckpointDirectory;
 use crate::fingerprint::fingerprint;
 use crate::gradients::n_parameters;
+use crate::groups::check_groups;
 use crate::metrics::MetricsFile;
 use crate::output::{read_finished, write_output};
 use crate::reference::{self, reference};
@@ -92,6 +93,7 @@ impl Trainer {
     /// # Errors
     /// - [`TrainError::Interrupted`] where the observer asked to stop; a checkpoint is written.
     /// - [`TrainError::Foreign`] where output or scratch belong to another training.
+    /// - [`TrainError::EmptyGroup`] where a parameter group names what is not trained.
     /// - [`TrainError::UnknownToken`] and [`TrainError::TooLong`] before the first step.
     /// - [`TrainError::NotFinite`] after three steps in a row without finite loss and gradients, or
     ///   a first epoch of nothing else.
@@ -173,6 +175,7 @@ impl Trainer {
         })?;
         check(&model, data)?;
         let model = with_adapters(model, &self.config)?;
+        check_groups(&self.config.groups, &model)?;
 
         let checkpoints = CheckpointDirectory::open(checkpoints)?;
         let units = match data {
@@ -180,7 +183,8 @@ impl Trainer {
             Data::Pairs(pairs, PreferenceConfig { beta }) => {
                 let path = paths.scratch.join(reference::FILE);
                 let (config, print) = (&self.config, fingerprint.as_str());
-                let reference = reference(&at_work(&model, config), pairs, config, print, &path, observer)?;
+                let reference =
+                    reference(&at_work(&model, config), pairs, config, print, &path, observer)?;
                 Units::Pairs { pairs, reference, beta }
             }
         };
@@ -221,10 +225,10 @@ fn remove_reference(paths: &TrainPaths<'_>) -> Result<(), TrainError> {
 
 /// The model as it is trained: with adapters, where the configuration asks for them.
 pub(crate) fn with_adapters(model: Llama, config: &TrainConfig) -> Result<Llama, TrainError> {
+    let model = model.to_precision(config.kept_precision());
     match &config.lora {
         None => Ok(model),
         Some(lora) => {
-            let model = model.to_precision(config.kept_precision());
             model.with_lora(lora).map_err(|source| TrainError::Lora { source: Box::new(source) })
         }
     }

@@ -2,7 +2,7 @@
 
 use eef_llama::Llama;
 
-use crate::forward::{Part, Plan, Weighing, forward_backward, token_losses};
+use crate::forward::{Part, Plan, Weighing, add_gradients, forward_backward, token_losses};
 use crate::gradients::FlatGradients;
 use crate::preference::{Tally, weighing};
 use crate::reference::n_tokens;
@@ -117,8 +117,8 @@ fn one_by_one(
         let weight = f64::from(weights[start]);
         start += example.n_trained();
         if weight != 0.0 {
-            let part = forward_backward(model, &[example], Weighing::Constant(weight), plan)?;
-            gradients.add(&part.gradients);
+            let weighing = Weighing::Constant(weight);
+            add_gradients(model, &[example], weighing, plan, &mut gradients)?;
         }
     }
     Ok(gradients)
@@ -144,9 +144,8 @@ mod tests {
         let units = Units::Pairs { pairs: &pairs, reference: vec![[-9.0, -15.0]], beta: 0.1 };
         let whole = Plan::new(&model, n_parameters(&model), false);
         let apart = Plan { n_tokens_at_once: 11, ..whole };
-        let parts = [whole, apart].map(|plan| {
-            units.forward_backward(&model, &[0], 0.5, plan).unwrap()
-        });
+        let parts =
+            [whole, apart].map(|plan| units.forward_backward(&model, &[0], 0.5, plan).unwrap());
         let [whole, apart] = parts;
         assert!((whole.loss_sum - apart.loss_sum).abs() < 1e-6);
         assert!(whole.gradients.norm() > 1e-3);

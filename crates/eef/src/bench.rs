@@ -8,7 +8,7 @@ use eef_core::{
     Control, ExpertName, Incident, IncidentKind, Opening, Origin, OutcomeLabel, Policy, Seed,
     Split, StateKey, TaskId, Trajectory, TrajectoryId,
 };
-use eef_rollout::{Job, Rollouts, Unit, UnitResult};
+use eef_rollout::{Job, Rollouts, Start, Unit, UnitResult};
 use eef_store::{Checksum, TrajectoryStore};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -184,16 +184,25 @@ impl<'a> Bench<'a> {
         let job = |request: JobRequest| {
             let JobRequest { task, state, start, sample, sampling } = request;
             let seed = round_seed.derive(&state.to_string(), u64::from(sample));
-            let id = TrajectoryId::derive(&[
+            let (round_bytes, sample_bytes) = (round.to_le_bytes(), sample.to_le_bytes());
+            let (temperature, top_p) =
+                (sampling.temperature.to_le_bytes(), sampling.top_p.to_le_bytes());
+            let seed_bytes = seed.get().to_le_bytes();
+            let mut parts: Vec<&[u8]> = vec![
                 b"rollout",
                 model.lineage.as_bytes(),
-                &round.to_le_bytes(),
+                &round_bytes,
                 state.as_bytes(),
-                &sample.to_le_bytes(),
-                &sampling.temperature.to_le_bytes(),
-                &sampling.top_p.to_le_bytes(),
-                &seed.get().to_le_bytes(),
-            ]);
+                &sample_bytes,
+                &temperature,
+                &top_p,
+                &seed_bytes,
+            ];
+            // Two ways to a state have the same actions, but not the same words or authors.
+            if let Start::Replay { expert, .. } = &start {
+                parts.push(expert.id.as_bytes());
+            }
+            let id = TrajectoryId::derive(&parts);
             Job { id, task, start, sampling, seed, round, sample }
         };
         requests.into_iter().map(job).collect()
@@ -269,6 +278,7 @@ impl<'a> Bench<'a> {
         let mut outcomes = Outcomes::default();
         for unit in units {
             outcomes.n_jobs += unit.jobs.len();
+            outcomes.units.push(unit.key.clone());
             // A unit that is not there has no outcomes: its jobs count, and nothing else.
             let Some(stored) = self.store.unit(&unit.key)? else {
                 continue;
@@ -314,6 +324,8 @@ impl<'a> Bench<'a> {
 #[derive(Default)]
 pub(crate) struct Outcomes {
     pub(crate) n_jobs: usize,
+    /// The keys of the units that they were run in.
+    pub(crate) units: Vec<String>,
     pub(crate) trajectories: Vec<Arc<Trajectory>>,
     pub(crate) incidents: Vec<Incident>,
 }
@@ -321,6 +333,7 @@ pub(crate) struct Outcomes {
 impl Outcomes {
     pub(crate) fn extend(&mut self, other: Self) {
         self.n_jobs += other.n_jobs;
+        self.units.extend(other.units);
         self.trajectories.extend(other.trajectories);
         self.incidents.extend(other.incidents);
     }

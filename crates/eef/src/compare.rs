@@ -86,7 +86,7 @@ pub fn compare(
     control: &Control<'_>,
 ) -> Result<Comparison, RunError> {
     let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
-    check(&names, seeds, reference)?;
+    check_comparison(&names, seeds, reference)?;
     let mut runs = Vec::new();
     for &seed in seeds {
         let config = Config { seed, ..config.clone() };
@@ -134,7 +134,12 @@ pub fn compare(
 
 const REPORT: &str = "report";
 
-fn check(names: &[&str], seeds: &[u64], reference: &str) -> Result<(), RunError> {
+/// Checks what a comparison is asked for, before anything is made: each method and each seed once, and a
+/// reference that is one of the methods.
+///
+/// # Errors
+/// [`RunError::Setting`].
+pub fn check_comparison(names: &[&str], seeds: &[u64], reference: &str) -> Result<(), RunError> {
     let error = |field, found: String, expected| RunError::Setting { field, found, expected };
     if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
         return Err(error("methods", names.join(", "), "each method once"));

@@ -13,6 +13,14 @@ pub enum RunError {
     /// The control asked to stop.
     #[error("interrupted; the same command continues")]
     Interrupted,
+    /// A learner that did not score every trajectory it was given.
+    #[error("the learner gave {found} likelihoods for {expected} trajectories")]
+    Likelihoods {
+        /// How many it gave.
+        found: usize,
+        /// How many were asked for.
+        expected: usize,
+    },
     /// A setting makes no sense.
     #[error("setting `{field}` is {found}: expected {expected}")]
     Setting {

@@ -5,6 +5,7 @@
 
 use eef_core::{StateKey, TrajectoryId};
 use eef_select::{Preference, Solution};
+use eef_store::{StoreError, TrajectoryStore};
 use serde::{Deserialize, Serialize};
 
 use crate::bench::Outcomes;
@@ -20,6 +21,9 @@ pub(crate) struct Explored {
     n_need_recover: usize,
     #[serde(default)]
     announces_outcomes: bool,
+    /// The keys of the units of its rollouts.
+    #[serde(default)]
+    pub(crate) units: Vec<String>,
     solutions: Vec<SolutionRecord>,
     /// Where pairs are to be told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,12 +65,23 @@ impl Explored {
             n_generated_tokens: outcomes.n_generated_tokens(),
             n_need_recover: set.n_need_recover,
             announces_outcomes: set.announces_outcomes,
+            units: outcomes.units.clone(),
             solutions: set.solutions().iter().map(record).collect(),
             preferences: match &set.examples {
                 Examples::Solutions(_) => None,
                 Examples::Preferences(preferences) => Some(preferences.iter().map(pair).collect()),
             },
         }
+    }
+
+    /// Whether the store has every rollout of it: one that was repaired may have lost some.
+    pub(crate) fn is_whole(&self, store: &dyn TrajectoryStore) -> Result<bool, StoreError> {
+        for key in &self.units {
+            if !store.unit_is_complete(key)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(crate) fn training_set(&self) -> TrainingSet {

@@ -197,8 +197,11 @@ fn explore(
     policy: &Model,
 ) -> Result<Explored, RunError> {
     let key = format!("explored/{}/round-{round}/{}", method.name(), policy.lineage);
-    if let Some(explored) = bench.take(&key)? {
-        return Ok(explored);
+    let known: Option<Explored> = bench.take(&key)?;
+    if let Some(explored) = &known
+        && explored.is_whole(bench.store)?
+    {
+        return Ok(explored.clone());
     }
     let mut outcomes = Outcomes::default();
     let mut won: BTreeMap<StateKey, bool> = BTreeMap::new();
@@ -219,6 +222,10 @@ fn explore(
         let batch = bench.run(&phase, policy, bench.jobs(policy, round, requests))?;
         won.extend(batch.won());
         outcomes.extend(batch);
+    }
+    // What a damaged store had lost is there again; what was selected then still holds.
+    if let Some(explored) = known {
+        return Ok(explored);
     }
     let view = bench.view(round, 0, &won, &asked, &outcomes.trajectories, &likelihoods);
     let set = method.training_set(&view)?; // lines 11 to 13

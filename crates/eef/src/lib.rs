@@ -94,9 +94,10 @@ mod statistics;
 pub mod testing;
 mod train;
 
-pub use compare::{Comparison, Difference, MethodSummary, OpenStore, compare};
+pub use compare::{Comparison, Difference, MethodSummary, OpenStore, check_comparison, compare};
 pub use config::{
-    BehaviourCloning, Budget, Config, EvaluationConfig, Exploration, Init, PreferenceTuning, Tested, Tuning,
+    BehaviourCloning, Budget, Config, EvaluationConfig, Exploration, Init, PreferenceTuning,
+    Tested, Tuning,
 };
 pub use error::RunError;
 pub use evaluate::evaluate;
@@ -107,8 +108,8 @@ pub use method::{
     TrainingSet, View, Whose,
 };
 pub use methods::{
-    DartProp2Diff, Eef, EefAdaptive, EefBandit, EefLikelihood, EefSelf, EefTree, Eto,
-    METHODS, MethodOptions, Nat, Rft, SftAll, SftPos, Simulated, display_name, method,
+    DartProp2Diff, Eef, EefAdaptive, EefBandit, EefLikelihood, EefSelf, EefTree, Eto, METHODS,
+    MethodOptions, Nat, Rft, SftAll, SftPos, Simulated, Tie, display_name, method,
 };
 pub use report::{
     ActionUse, Evaluation, RoundReport, RunReport, SkillUse, Stage, Training, used_only_by,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Method, RunError, Whose};
 
 pub use dart::DartProp2Diff;
-pub use eef::{Eef, Simulated};
+pub use eef::{Eef, Simulated, Tie};
 pub use eef_adaptive::EefAdaptive;
 pub use eef_bandit::EefBandit;
 pub use eef_likelihood::EefLikelihood;
@@ -60,6 +60,8 @@ pub struct MethodOptions {
     pub n_simulations: usize,
     /// EEF: where they lie, `floor` (the paper's) or `even`.
     pub anchors: String,
+    /// EEF: which of the solutions with the fewest expert actions is taught, `newest` or `likelihood`.
+    pub tie: String,
     /// RFT: distinct positives per solved task and round (DART-Uniform with one); 0 takes all of
     /// them (plain rejection sampling).
     pub positives_per_task: usize,
@@ -85,6 +87,7 @@ impl Default for MethodOptions {
         Self {
             n_simulations: 5,
             anchors: AnchorSchedule::Floor.name().to_owned(),
+            tie: "newest".to_owned(),
             positives_per_task: 1,
             dart_positives_per_task: 4,
             // The first few are spread over the whole range, however many are used.
@@ -106,6 +109,7 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
     let n_dart = positive("method.dart_positives_per_task", options.dart_positives_per_task)?;
     let simulated =
         Simulated { n_simulations: options.n_simulations, schedule: schedule(options)? };
+    let tie = tie(options)?;
     Ok(match name {
         "sft-all" => Box::new(SftAll),
         "sft-pos" => Box::new(SftPos),
@@ -116,8 +120,8 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
         "dart-prop2diff" => Box::new(DartProp2Diff::new(n_dart)),
         "eto" => Box::new(Eto { all_experts: false }),
         "eto-all" => Box::new(Eto { all_experts: true }),
-        "eef" => Box::new(Eef::new(name, simulated, Whose::Imitated)),
-        "eef-all-experts" => Box::new(Eef::new(name, simulated, Whose::All)),
+        "eef" => Box::new(Eef::new(name, simulated, Whose::Imitated).with_tie(tie)),
+        "eef-all-experts" => Box::new(Eef::new(name, simulated, Whose::All).with_tie(tie)),
         "eef-adaptive" => Box::new(EefAdaptive { simulated, n_blind: options.n_blind }),
         "eef-likelihood" => Box::new(EefLikelihood { simulated }),
         "eef-self" => Box::new(EefSelf { simulated, temperature: self_temperature(options)? }),
@@ -137,7 +141,8 @@ pub fn method(name: &str, options: &MethodOptions) -> Result<Box<dyn Method>, Ru
             }
             if let Some(n_simulations) = number(name, "eef-m") {
                 let simulated = Simulated { n_simulations, ..simulated };
-                return Ok(Box::new(Eef::new(name, simulated, Whose::Imitated)));
+                let eef = Eef::new(name, simulated, Whose::Imitated).with_tie(tie);
+                return Ok(Box::new(eef));
             }
             let found = name.to_owned();
             return Err(RunError::UnknownMethod { found, expected: METHODS.to_vec() });
@@ -191,6 +196,15 @@ fn schedule(options: &MethodOptions) -> Result<AnchorSchedule, RunError> {
         field: "method.anchors",
         found: format!("`{}`", options.anchors),
         expected: "`floor` or `even`",
+    })
+}
+
+fn tie(options: &MethodOptions) -> Result<Tie, RunError> {
+    let known = Tie::ALL.into_iter().find(|(name, _)| *name == options.tie);
+    known.map(|(_, tie)| tie).ok_or_else(|| RunError::Setting {
+        field: "method.tie",
+        found: format!("`{}`", options.tie),
+        expected: "`newest` or `likelihood`",
     })
 }
 
@@ -258,5 +272,8 @@ mod tests {
             error.to_string(),
             "setting `method.anchors` is `odd`: expected `floor` or `even`"
         );
+        let options = MethodOptions { tie: "oldest".into(), ..MethodOptions::default() };
+        let error = method("eef-m1", &options).err().unwrap();
+        assert!(error.to_string().contains("`method.tie` is `oldest`"), "{error}");
     }
 }

@@ -35,7 +35,8 @@ impl Bench<'_> {
     /// so that a model under its final name is complete and its training known. What a learner
     /// finished without being recorded, it finds again and does not repeat.
     pub(crate) fn train(&self, lesson: &Lesson<'_>) -> Result<(Model, Training), RunError> {
-        let Lesson { name, init, set, n_epochs, max_trained_tokens, learning_rate, beta, seed } = lesson;
+        let Lesson { name, init, set, n_epochs, max_trained_tokens, learning_rate, beta, seed } =
+            lesson;
         let lineage = lineage(lesson);
         let model = Model { path: self.models().join(name), name: name.clone(), lineage };
         let key = format!("training/{lineage}");
@@ -126,7 +127,8 @@ impl Bench<'_> {
 
 /// What a model trained on this has as its lineage.
 fn lineage(lesson: &Lesson<'_>) -> TrajectoryId {
-    let Lesson { name: _, init, set, n_epochs, max_trained_tokens, learning_rate, beta, seed } = lesson;
+    let Lesson { name: _, init, set, n_epochs, max_trained_tokens, learning_rate, beta, seed } =
+        lesson;
     let mut items = Vec::with_capacity(set.len() * 24);
     let kind: &[u8] = match &set.examples {
         Examples::Solutions(solutions) => {

@@ -100,14 +100,30 @@ impl TrajectoryStore for Failing<'_> {
 
 #[test]
 fn a_run_stopped_at_any_write_continues_to_the_same_bytes() {
+    // Those besides EEF whose later decisions hang on earlier results.
+    let names = [
+        "eef",
+        "eef-adaptive",
+        "eef-tree",
+        "eef-bandit",
+        "eef-likelihood",
+        "dart-prop2diff",
+        "eto",
+    ];
+    for name in names {
+        stopped_at_any_write(name);
+    }
+}
+
+fn stopped_at_any_write(name: &str) {
     let bench = Bench::new();
     let store = MemoryStore::new();
     let directory = bench.path("whole");
     let silent = Control::silent();
-    let expected = bench.iterate(&CORRIDOR, "eef", &store, &directory, &silent).unwrap();
+    let expected = bench.iterate(&CORRIDOR, name, &store, &directory, &silent).unwrap();
     let expected_remains = remains(&store, &directory);
     // Again on the complete run: the report is the same, and nothing is done.
-    assert_eq!(bench.iterate(&CORRIDOR, "eef", &store, &directory, &silent).unwrap(), expected);
+    assert_eq!(bench.iterate(&CORRIDOR, name, &store, &directory, &silent).unwrap(), expected);
 
     let mut n_stopped = 0;
     for is_failure in [true, false] {
@@ -122,7 +138,7 @@ fn a_run_stopped_at_any_write_continues_to_the_same_bytes() {
                 counts_from: &ALWAYS,
             };
             let control = Control::new(&Silent, interrupt);
-            match bench.iterate(&CORRIDOR, "eef", &failing, &directory, &control) {
+            match bench.iterate(&CORRIDOR, name, &failing, &directory, &control) {
                 Ok(report) => {
                     assert_eq!(report, expected);
                     break;
@@ -131,12 +147,12 @@ fn a_run_stopped_at_any_write_continues_to_the_same_bytes() {
                 Err(error) => assert!(is_failure, "{error}"),
             }
             n_stopped += 1;
-            let report = bench.iterate(&CORRIDOR, "eef", &store, &directory, &silent).unwrap();
-            assert_eq!(report, expected, "stopped after {n_writes} writes");
+            let report = bench.iterate(&CORRIDOR, name, &store, &directory, &silent).unwrap();
+            assert_eq!(report, expected, "{name}, stopped after {n_writes} writes");
             assert_eq!(remains(&store, &directory), expected_remains);
         }
     }
-    assert!(n_stopped > 40, "{n_stopped}");
+    assert!(n_stopped > 20, "{name}: {n_stopped}");
 }
 
 /// A learner that counts, and finds again what it finished.

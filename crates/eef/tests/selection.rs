@@ -366,18 +366,57 @@ fn a_tree_search_branches_off_from_what_the_policy_did_too() {
     case.begin();
     let asked = case.explore(of("eef-tree").as_ref(), wins);
     let n = |name: &str| asked.iter().filter(|(one, _)| *one == id(name)).count();
-    // Task 0: the rise along `a` by halving, and one branch, which may be of the policy's own rollout;
-    // task 1: the fall along `b`, and no search, since it is solved; task 2: five tries at most.
-    assert_eq!([n("b"), n("w")], [2, 0]);
-    assert!((3..=8).contains(&(n("a") + n("0"))), "{asked:?}");
-    let n_of_task_2 = asked.len() - n("a") - n("0") - n("b");
-    assert!(n("c") > 0 && n_of_task_2 == 5, "{asked:?}");
+    // The rise along `a` and the fall along `b` by halving, and no search, since both tasks are won by
+    // somebody; nobody has won task 2, which has five.
+    assert_eq!([n("a"), n("b"), n("w"), n("0")], [3, 2, 0, 0]);
+    assert_eq!(asked.len(), 3 + 2 + 5);
     let set = of("eef-tree").training_set(&case.view(0)).unwrap();
     let a = case.expert("a");
     assert_eq!(trained(&set), [(after(&a, 3, true).id, 0), (id("1"), 0)]);
     assert_eq!(set.n_need_recover, 1);
     let error = MethodOptions { tree_exploration: -1.0, ..MethodOptions::default() };
     assert!(method("eef-tree", &error).is_err());
+
+    // Where the policy's own rollout earned more than the expert did, the search begins there.
+    let mut promising = rollout("2 again", 2, 0, 4, false);
+    Arc::make_mut(&mut promising).outcome.reward = Reward::new(0.6).unwrap();
+    let mut case = Case::new();
+    case.add([Arc::clone(&promising)]);
+    let asked = case.explore(of("eef-tree").as_ref(), |_, _| false);
+    let of_task_2 = [id("2 again"), id("c")];
+    let first = asked.iter().find(|(one, _)| of_task_2.contains(one)).unwrap();
+    assert_eq!(first, &(id("2 again"), 1));
+
+    // So it does in the next round, from what the store holds.
+    (case.rollouts, case.asked, case.won) = Default::default();
+    let mut of_validation = rollout("elsewhere", 2, 0, 3, false);
+    Arc::make_mut(&mut of_validation).task = TaskId::new("made by hand", Split::Validation, 2);
+    case.store.append(&[of_validation.as_ref().clone()]).unwrap();
+    let view = View { round: 3, ..case.view(1) };
+    let jobs = of("eef-tree").next_jobs(&view).unwrap();
+    let states: Vec<StateKey> = jobs.iter().map(|job| job.state).collect();
+    assert!(states.contains(&promising.state_keys()[1]), "{jobs:?}");
+    assert!(!states.iter().any(|state| of_validation.state_keys().contains(state)));
+}
+
+#[test]
+fn among_equals_the_newest_or_the_likeliest_is_taught() {
+    let mut case = Case::new();
+    case.begin();
+    let mut newer = rollout("1 later", 1, 0, 2, true);
+    Arc::make_mut(&mut newer).origin = Origin::Rollout { round: 3, sample: 0, parent: None };
+    case.add([newer]);
+    let of_task_1 = |tie: &str| {
+        let options = MethodOptions { tie: tie.to_owned(), ..MethodOptions::default() };
+        let eef = method("eef", &options).unwrap();
+        let set = eef.training_set(&View { round: 3, ..case.view(0) }).unwrap();
+        (trained(&set)[1], eef.settings())
+    };
+    assert_eq!(of_task_1("newest").0, (id("1 later"), 0));
+    // Here the longer one is likelier; an expert's is no equal, however long.
+    let (taught, settings) = of_task_1("likelihood");
+    assert_eq!(taught, (id("1"), 0));
+    assert!(settings.ends_with("ties by likelihood"), "{settings}");
 }
 
 #[test]
@@ -400,6 +439,27 @@ fn eef_of_its_own_explores_hot_trajectories() {
 }
 
 #[test]
+fn a_bandit_gives_up_an_expert_whose_replays_diverge() {
+    let mut case = Case::new();
+    case.begin();
+    let options = MethodOptions { n_bandit_parts: 3, ..MethodOptions::default() };
+    let method = method("eef-bandit", &options).unwrap();
+    let mut experts = Vec::new();
+    for n_batches in 1..9 {
+        let jobs = method.next_jobs(&case.view(n_batches)).unwrap();
+        for job in &jobs {
+            assert!(case.asked.insert(job.state), "asked twice");
+            let Start::Replay { expert, .. } = &job.start else { panic!("{job:?}") };
+            experts.push((expert.task.index(), expert.id));
+        }
+    }
+    // Each task once, along one expert's trajectory, though nothing came of any.
+    experts.dedup();
+    let tasks: Vec<u32> = experts.iter().map(|(task, _)| *task).collect();
+    assert_eq!(tasks, [0, 1, 2], "{experts:?}");
+}
+
+#[test]
 fn a_bandit_spends_on_one_expert_per_task() {
     let mut case = Case::new();
     case.begin();
@@ -412,9 +472,10 @@ fn a_bandit_spends_on_one_expert_per_task() {
     assert!(asked.len() <= 15);
 }
 
+/// Whether replays give an outcome or diverge.
 #[test]
 fn no_method_costs_more_than_its_plan_says() {
-    for name in eef::METHODS {
+    for (name, diverges) in eef::METHODS.iter().flat_map(|name| [(*name, false), (*name, true)]) {
         let method = of(name);
         let mut case = Case::new();
         let experts: Vec<ExpertSize> = (case.experts.iter())
@@ -442,7 +503,9 @@ fn no_method_costs_more_than_its_plan_says() {
                 }
             };
             let results: Vec<_> = jobs.iter().map(result).collect();
-            case.add(results);
+            case.asked.extend(jobs.iter().map(|job| job.state));
+            let has_outcome = |one: &Arc<Trajectory>| !diverges || one.n_replayed() == 0;
+            case.add(results.into_iter().filter(has_outcome));
         }
         let n_examples = method.training_set(&case.view(0)).unwrap().len();
         assert!(n_rollouts <= limits.n_rollouts, "{name}: {n_rollouts} of {limits:?}");

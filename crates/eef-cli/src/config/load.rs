@@ -219,7 +219,9 @@ fn check(config: &Config) -> Result<(), LoadError> {
     one_of("preferences.schedule", &config.preferences.schedule, &schedules)?;
     one_of("train.precision", &config.train.precision, &["f32", "bf16"])?;
     for group in &config.train.groups {
-        group.parse::<eef_train::ParameterGroup>().map_err(|expected| LoadError::Value {
+        let parsed = group.parse::<eef_train::ParameterGroup>();
+        let checked = parsed.and_then(|group| group.validate().map_err(|error| error.to_string()));
+        checked.map_err(|expected| LoadError::Value {
             key: "train.groups",
             found: format!("`{group}`"),
             expected,
@@ -397,7 +399,10 @@ mod tests {
         assert!(error(&["plan.positive_share=1.5"]).contains("expected 0 to 1"));
         assert!(error(&["train.precision=f16"]).contains("expected one of f32, bf16"));
         let groups = error(&["train.groups=[\"bias=2\"]"]);
-        assert!(groups.contains("train.groups is `bias=2`") && groups.contains("embedding"), "{groups}");
+        assert!(
+            groups.contains("train.groups is `bias=2`") && groups.contains("embedding"),
+            "{groups}"
+        );
         assert!(error(&["plan.reply_tokens=nan"]).contains("plan.reply_tokens is NaN"));
     }
 

@@ -43,6 +43,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let reference = arguments.reference.as_ref().or(configured).map_or(last, String::as_str);
     let n_seeds = arguments.seeds.unwrap_or(compared.n_seeds);
     // What is missing or cannot work is found before a run directory is made.
+    let seeds: Vec<u64> = (0..n_seeds).map(|i| config.seed.wrapping_add(i)).collect();
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    eef::check_comparison(&known, &seeds, reference)?;
     wiring::check_settings(&config)?;
     let learner = Recording(wiring::learner(&config)?);
     let imitations: Vec<_> = methods.iter().map(|method| method.imitation()).collect();
@@ -51,7 +54,6 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let opening = wiring::opening(&config)?;
     let skills = parts.world.skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
-    let seeds: Vec<u64> = (0..n_seeds).map(|i| config.seed.wrapping_add(i)).collect();
     let open = |directory: &std::path::Path| {
         let store = SqliteStore::open(run_directory::store_file(directory))?;
         Ok(Box::new(store) as Box<dyn TrajectoryStore>)

@@ -58,7 +58,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let cases = cases(directory, &config, &world, &comparison, arguments.cases)?;
     let report = Report {
         title: arguments.title.clone(),
-        provenance: provenance(directory, &config, &world)?,
+        provenance: provenance(directory, &config, &world, &comparison)?,
         remarks: arguments.remark.clone(),
         experts: expert_summaries(&experts),
         n_train_tasks: tasks.len(),
@@ -81,19 +81,30 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     output::print(&format!("{}\n{}\n", page.display(), out.join("report.html").display()))
 }
 
-/// What ran, and where: as the comparison's directory has it.
+/// What ran, and where: as the comparison's directory has it, and whether that is still so.
 fn provenance(
     directory: &Path,
     config: &Config,
     world: &wiring::World,
+    comparison: &Comparison,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let mut lines = vec![("configuration".to_owned(), config.name.clone())];
     lines.extend(run_directory::provenance(directory)?);
-    let text = toml::to_string(config)?;
-    lines.push(("hash of the configuration".to_owned(), short_hash(text.as_bytes())));
-    let base = wiring::base_model(config)?;
-    let digest = wiring::fingerprint(config, world, &base)?;
-    lines.push(("hash of data, base model and engine".to_owned(), digest));
+    let text = std::fs::read(directory.join(run_directory::CONFIG_FILE))?;
+    lines.push(("hash of the configuration".to_owned(), short_hash(&text)));
+    let now = wiring::fingerprint(config, world, &wiring::base_model(config)?)?;
+    let run = comparison.runs.first();
+    let run = run.map(|run| directory.join(format!("seed-{}", run.seed)).join(&run.method));
+    let then = match run.map(|run| run_directory::store_file(&run)) {
+        Some(file) if SqliteStore::exists(&file) => {
+            SqliteStore::open(&file)?.record("settings/fingerprint")?
+        }
+        _ => None,
+    };
+    let then = then.map_or_else(|| now.clone(), |text| String::from_utf8_lossy(&text).into_owned());
+    let changed =
+        if then == now { "" } else { " (since then data, base model or engine have changed)" };
+    lines.push(("hash of data, base model and engine".to_owned(), format!("{then}{changed}")));
     Ok(lines)
 }
 
@@ -120,7 +131,7 @@ fn cases(
     let others: Vec<&RunReport> =
         comparison.differences.iter().filter_map(|difference| of(&difference.minus)).collect();
     let mut cases = Vec::new();
-    // Those that come closest are the most telling, and each has its share.
+    // From the last one named, and each has its share.
     for other in others.iter().rev() {
         let losers = tests(directory, other, config)?;
         let methods = [&reference.method, &other.method].map(|name| display_name(name));

@@ -9,8 +9,8 @@ use crate::LlamaError;
 use crate::model::Llama;
 
 /// What a model's matrices are kept and multiplied in. What stands between products (residuals,
-/// norms, rotations, softmax) is `f32` either way; a product itself, logits and attention's scores
-/// among them, is rounded to the precision.
+/// norms, rotations, softmax; in training attention as a whole) is `f32` either way; a product itself, logits
+/// and on a GPU attention's scores in generation among them, is rounded to the precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

@@ -80,7 +80,7 @@ pub(super) fn verify(connection: &Connection) -> Result<VerifyReport, StoreError
     Ok(report)
 }
 
-/// Trajectories kept in memory while all are read: parents come before their children, and most
+/// Trajectories kept in memory while all are read: most parents come before their children, and most
 /// children are near.
 const MAX_CACHED: usize = 4096;
 

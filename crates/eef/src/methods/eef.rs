@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use eef_core::Trajectory;
-use eef_select::{AnchorSchedule, EefSelection, Exploration, ImportantState};
+use eef_select::{AnchorSchedule, Candidate, EefSelection, Exploration, ImportantState};
 
+use super::eef_likelihood::likeliest;
 use crate::{
     ExpertSize, JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View, Whose,
 };
@@ -16,6 +17,23 @@ pub struct Eef {
     name: String,
     simulated: Simulated,
     whose: Whose,
+    tie: Tie,
+}
+
+/// Which of the solutions with the fewest expert actions is taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Tie {
+    /// That of the newest round, whose policy is the closest one.
+    #[default]
+    Newest,
+    /// The one that the policy finds likeliest (A.3's wording).
+    Likelihood,
+}
+
+impl Tie {
+    /// Both, by their names in configurations.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("newest", Self::Newest), ("likelihood", Self::Likelihood)];
 }
 
 /// Which states along an expert's trajectory are simulated.
@@ -92,7 +110,13 @@ impl Simulated {
 impl Eef {
     /// A method of that name.
     pub fn new(name: impl Into<String>, simulated: Simulated, whose: Whose) -> Self {
-        Self { name: name.into(), simulated, whose }
+        Self { name: name.into(), simulated, whose, tie: Tie::default() }
+    }
+
+    /// The same with another way to decide between equals.
+    #[must_use]
+    pub fn with_tie(self, tie: Tie) -> Self {
+        Self { tie, ..self }
     }
 }
 
@@ -102,7 +126,11 @@ impl Method for Eef {
     }
 
     fn settings(&self) -> String {
-        self.simulated.describe()
+        let simulated = self.simulated.describe();
+        match self.tie {
+            Tie::Newest => simulated,
+            Tie::Likelihood => format!("{simulated}, ties by likelihood"),
+        }
     }
 
     fn whose(&self) -> Whose {
@@ -126,6 +154,13 @@ impl Method for Eef {
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
-        self.simulated.training_set(view, view.experts)
+        match self.tie {
+            Tie::Newest => self.simulated.training_set(view, view.experts),
+            Tie::Likelihood => likeliest(view, &self.simulated.important_states(view), |all| {
+                let fewest = all.iter().map(|candidate| candidate.n_expert_actions).min();
+                let is_tied = |one: &&Candidate| Some(one.n_expert_actions) == fewest;
+                all.iter().filter(is_tied).copied().collect()
+            }),
+        }
     }
 }

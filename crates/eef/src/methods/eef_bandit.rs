@@ -21,6 +21,12 @@ pub struct EefBandit {
     pub n_parts: usize,
 }
 
+/// How many states along a trajectory were simulated.
+fn n_asked(view: &View<'_>, expert: &Trajectory) -> u64 {
+    let inner = expert.state_keys().into_iter().skip(1);
+    inner.filter(|state| view.asked.contains(state)).count() as u64
+}
+
 /// What became of the simulations along an expert's trajectories.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Arm {
@@ -35,18 +41,26 @@ impl EefBandit {
         view.tasks.iter().skip(part).step_by(self.n_parts.max(1)).collect()
     }
 
-    /// The trajectories of the chosen expert in a part; where it has none for a task, another's.
+    /// The trajectories of the chosen expert in a part; where it has none for a task, another's. Tasks
+    /// that were simulated along a trajectory already are left out.
     fn along(&self, view: &View<'_>, part: usize, chosen: &ExpertName) -> Vec<Arc<Trajectory>> {
         let tasks = self.part(view, part);
         let mut by_task: BTreeMap<&TaskId, &Arc<Trajectory>> = BTreeMap::new();
+        let mut paid: BTreeSet<&TaskId> = BTreeSet::new();
         for expert in view.experts.iter().filter(|expert| tasks.contains(&expert.task)) {
+            if n_asked(view, expert) > 0 {
+                paid.insert(&expert.task);
+            }
             let is_chosen = name(expert) == Some(chosen);
             let known = by_task.entry(&expert.task).or_insert(expert);
             if is_chosen && name(known) != Some(chosen) {
                 *known = expert;
             }
         }
-        by_task.into_values().cloned().collect()
+        let is_open = |(task, expert): (&TaskId, &Arc<Trajectory>)| {
+            (!paid.contains(task)).then(|| Arc::clone(expert))
+        };
+        by_task.into_iter().filter_map(is_open).collect()
     }
 }
 
@@ -73,23 +87,18 @@ impl Method for EefBandit {
     }
 
     fn next_jobs(&self, view: &View<'_>) -> Result<Vec<JobRequest>, RunError> {
-        let Some(part) = view.n_batches.checked_sub(1) else {
+        if view.n_batches == 0 {
             return Ok(view.from_initial_states(0, view.sampling));
-        };
+        }
         let arms = arms(view);
-        let best = (arms.keys()).max_by(|a, b| score(&arms, a).total_cmp(&score(&arms, b)));
-        // A part without simulations would end the exploration before its time.
-        Ok(match best {
-            Some(best) => (part..self.n_parts)
-                .map(|part| {
-                    let mut jobs = self.simulated.jobs(view, &self.along(view, part, best));
-                    jobs.retain(|job| !view.asked.contains(&job.state));
-                    jobs
-                })
-                .find(|jobs| !jobs.is_empty())
-                .unwrap_or_default(),
-            None => Vec::new(),
-        })
+        let mut ranked: Vec<&ExpertName> = arms.keys().collect();
+        ranked.sort_by(|a, b| score(&arms, b).total_cmp(&score(&arms, a)));
+        // An expert who leaves nothing to simulate in a part gives way to the next one.
+        let choices =
+            (0..self.n_parts).flat_map(|part| ranked.iter().map(move |name| (part, *name)));
+        let mut jobs =
+            choices.map(|(part, name)| self.simulated.jobs(view, &self.along(view, part, name)));
+        Ok(jobs.find(|jobs| !jobs.is_empty()).unwrap_or_default())
     }
 
     fn training_set(&self, view: &View<'_>) -> Result<TrainingSet, RunError> {
@@ -110,6 +119,12 @@ fn arms(view: &View<'_>) -> BTreeMap<ExpertName, Arm> {
         view.experts.iter().filter_map(|expert| Some((expert.id, name(expert)?))).collect();
     let mut arms: BTreeMap<ExpertName, Arm> =
         names.values().map(|&name| (Arc::clone(name), Arm::default())).collect();
+    // What diverged was tried too, and gave nothing.
+    for expert in view.experts {
+        if let Some(arm) = name(expert).and_then(|name| arms.get_mut(name)) {
+            arm.simulations += n_asked(view, expert);
+        }
+    }
     for rollout in view.rollouts {
         let Origin::Rollout { parent: Some(parent), .. } = &rollout.origin else {
             continue;
@@ -118,7 +133,6 @@ fn arms(view: &View<'_>) -> BTreeMap<ExpertName, Arm> {
         if let Some(arm) = arm {
             let chosen = rollout.steps.iter().skip(rollout.n_replayed());
             let sampled = chosen.filter_map(|step| step.sampled.as_ref());
-            arm.simulations += 1;
             arm.wins += u64::from(rollout.is_positive());
             arm.tokens += sampled.map(|tokens| tokens.ids.len() as u64).sum::<u64>();
         }

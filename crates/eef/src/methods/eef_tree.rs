@@ -10,11 +10,11 @@ use super::eef::Simulated;
 use super::eef_adaptive::next_in_doubt;
 use crate::{JobRequest, Method, RoundLimits, RoundSizes, RunError, TrainingSet, View};
 
-/// EEF as a tree search: where something is known to succeed, the states between a success and a
-/// failure are simulated as [`EefAdaptive`](super::EefAdaptive) does; where nothing is, the search goes
-/// over the states of all trajectories of the task, the experts' and the policy's own of this round and
-/// of those before ([`next_branch`]), one simulation after the other, until one wins or `M` are spent.
-/// What is trained is selected as in EEF.
+/// EEF as a tree search: along experts' trajectories the states between a success and a failure are
+/// simulated as [`EefAdaptive`](super::EefAdaptive) does. Of a task that neither an expert nor a rollout
+/// of this round has won, the search goes over the states of all trajectories, the experts' and the
+/// policy's own of this round and of those before ([`next_branch`]), one simulation after the other,
+/// until one wins or the task has had `M`. What is trained is selected as in EEF.
 #[derive(Clone, Copy, Debug)]
 pub struct EefTree {
     /// The states along experts' trajectories to choose from, and how many simulations a task may cost.
@@ -27,8 +27,7 @@ pub struct EefTree {
 #[derive(Default)]
 struct Known {
     trajectories: Vec<Arc<Trajectory>>,
-    /// Rollouts of this round, the first one included.
-    n_rollouts: usize,
+    /// Whether an expert did, or a rollout of this round.
     has_won: bool,
 }
 
@@ -37,10 +36,9 @@ impl EefTree {
     fn known<'a>(view: &View<'a>) -> Result<BTreeMap<&'a TaskId, Known>, RunError> {
         let mut known: BTreeMap<&TaskId, Known> =
             view.tasks.iter().map(|task| (task, Known::default())).collect();
-        for rollout in view.rollouts {
-            if let Some(known) = known.get_mut(&rollout.task) {
-                known.n_rollouts += 1;
-                known.has_won |= rollout.is_positive();
+        for one in view.experts.iter().chain(view.rollouts) {
+            if let Some(known) = known.get_mut(&one.task) {
+                known.has_won |= one.is_positive();
             }
         }
         let mut earlier = Vec::new();
@@ -56,8 +54,10 @@ impl EefTree {
     }
 
     fn branch(&self, view: &View<'_>, known: &Known) -> Option<JobRequest> {
-        // A round's first rollout is no simulation.
-        if known.has_won || known.n_rollouts > self.simulated.n_simulations {
+        // Whatever came of them: a replay that diverges costs too.
+        let states = known.trajectories.iter().flat_map(|one| one.state_keys().into_iter().skip(1));
+        let asked: BTreeSet<StateKey> = states.filter(|state| view.asked.contains(state)).collect();
+        if known.has_won || asked.len() >= self.simulated.n_simulations {
             return None;
         }
         let all: Vec<&Trajectory> = known.trajectories.iter().map(AsRef::as_ref).collect();
@@ -91,10 +91,8 @@ impl Method for EefTree {
         }
         let known = Self::known(view)?;
         let branches = known.values().filter_map(|known| self.branch(view, known));
-        let in_doubt = view
-            .experts
-            .iter()
-            .filter_map(|expert| next_in_doubt(self.simulated, 0, view, expert));
+        let in_doubt =
+            view.experts.iter().filter_map(|expert| next_in_doubt(self.simulated, 0, view, expert));
         let mut seen: BTreeSet<StateKey> = BTreeSet::new();
         Ok(branches.chain(in_doubt).filter(|job| seen.insert(job.state)).collect())
     }
