@@ -147,7 +147,7 @@ fn examples() -> anyhow::Result<()> {
 }
 
 /// One example of each crate that others may use alone.
-const EXAMPLES: [&str; 12] = [
+const EXAMPLES: [&str; 13] = [
     "episode",
     "figure_1",
     "fine_tune",
@@ -158,6 +158,7 @@ const EXAMPLES: [&str; 12] = [
     "mask",
     "one_episode",
     "shop",
+    "tell",
     "tune_a_llama",
     "tune_in_a_corridor",
 ];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eef_chat::{Chat, Encoder, Sample};
+use eef_chat::{Chat, ChatError, Encoder, Sample};
 use eef_core::{Control, Event, TrainSummary};
 use eef_llama::device;
 use eef_train::{
@@ -12,6 +12,9 @@ use eef_train::{
 
 use crate::watch::{self, sentence};
 use crate::{AgentError, model};
+
+/// The phase in which [`fine_tune`] takes its steps, as a control is told.
+pub const FINE_TUNING: &str = "train";
 
 /// What to fine-tune on, in tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,15 +47,18 @@ impl FineTuneData {
     ///
     /// # Errors
     /// [`AgentError::Chat`] naming the line that is wrong, [`AgentError::MixedSamples`] where lines
-    /// are of both kinds, [`AgentError::DocumentTooLong`] and [`AgentError::NoSamples`].
+    /// are of both kinds, and [`AgentError::NoSamples`].
     pub fn read(path: &Path, directory: &Path) -> Result<Self, AgentError> {
         let encoder = model::open_encoder(directory)?;
         let config = model::open_config(directory)?;
         model::check_vocabulary(directory, &encoder, &config)?;
         let limit = config.max_position_embeddings;
         let (mut examples, mut pairs) = (Vec::new(), Vec::new());
-        for (index, sample) in Sample::read_all(path)?.iter().enumerate() {
-            let example = |chat| example(chat, &encoder, index, limit);
+        for (line, sample) in &Sample::read_all(path)? {
+            let wrong = |message: String| {
+                AgentError::Chat(ChatError::Sample { path: path.to_owned(), line: *line, message })
+            };
+            let example = |chat| example(chat, &encoder, limit).map_err(wrong);
             match sample {
                 Sample::Chat(chat) => examples.push(example(chat)?),
                 Sample::Preference { chosen, rejected } => {
@@ -113,18 +119,14 @@ impl FineTuneData {
     }
 }
 
-fn example(
-    chat: &Chat,
-    encoder: &Encoder,
-    index: usize,
-    limit: usize,
-) -> Result<TrainExample, AgentError> {
-    let example = chat.example(encoder)?;
+fn example(chat: &Chat, encoder: &Encoder, limit: usize) -> Result<TrainExample, String> {
+    let example = chat.example(encoder).map_err(|error| error.to_string())?;
     let n_tokens = example.token_ids.len();
     if n_tokens > limit {
-        return Err(AgentError::DocumentTooLong { index, n_tokens, limit });
+        return Err(format!("{n_tokens} tokens; the context holds {limit}"));
     }
-    Ok(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?)
+    TrainExample::new(example.token_ids, example.loss_mask.into_vec())
+        .map_err(|error| error.to_string())
 }
 
 /// Fine-tunes. Repeating an interrupted call continues it. Besides the control, `observer` watches:
@@ -142,7 +144,7 @@ pub fn fine_tune(
     let paths = TrainPaths { init, output, scratch };
     let devices = devices.split(',').map(device).collect::<Result<Vec<_>, _>>()?;
     let trainer = Trainer::on_devices(train.clone(), devices)?;
-    let mut watch = (watch::observer("train", control, scratch), observer);
+    let mut watch = (watch::observer(FINE_TUNING, control, scratch), observer);
     let summary = match data {
         FineTuneData::Examples(examples) => trainer.run(&paths, examples, &mut watch)?,
         FineTuneData::Pairs(pairs) => {

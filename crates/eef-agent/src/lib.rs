@@ -52,7 +52,7 @@ mod watch;
 
 pub use complete::{CompletionRequest, Prompt, TextCompletion, TextGenerator};
 pub use error::AgentError;
-pub use fine_tune::{FineTuneData, FineTuneRequest, fine_tune};
+pub use fine_tune::{FINE_TUNING, FineTuneData, FineTuneRequest, fine_tune};
 pub use learner::LlamaLearner;
 pub use model::{LoadOptions, TOKENIZER_FILE, create_model, open_encoder};
 pub use options::{GenerationOptions, LearnerOptions, PreferenceOptions};

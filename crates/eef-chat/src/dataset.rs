@@ -103,11 +103,11 @@ impl Sample {
         }
     }
 
-    /// Reads a file, line by line; empty lines are skipped.
+    /// Reads a file, line by line, each with its number from 1; empty lines are skipped.
     ///
     /// # Errors
     /// [`ChatError::Io`], and [`ChatError::Sample`] naming the line.
-    pub fn read_all(path: &Path) -> Result<Vec<Self>, ChatError> {
+    pub fn read_all(path: &Path) -> Result<Vec<(usize, Self)>, ChatError> {
         let io = |source| ChatError::Io { doing: "read", path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(io)?;
         let mut samples = Vec::new();
@@ -119,7 +119,7 @@ impl Sample {
                     line: number,
                     message,
                 })?;
-                samples.push(sample);
+                samples.push((number, sample));
             }
         }
         Ok(samples)
@@ -295,6 +295,8 @@ mod tests {
         let error = Sample::read_all(file.path()).unwrap_err().to_string();
         assert!(error.contains("line 4") && error.contains("missing field"), "{error}");
         std::fs::write(file.path(), format!("{good}\n\n{good}\n")).unwrap();
-        assert_eq!(Sample::read_all(file.path()).unwrap().len(), 2);
+        let lines: Vec<usize> =
+            Sample::read_all(file.path()).unwrap().iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [1, 3]);
     }
 }

@@ -9,7 +9,8 @@ use crate::{ChatError, JinjaTemplate, Tokenizer};
 /// The file in a model's directory that holds its template.
 pub const TEMPLATE_FILE: &str = "eef_chat.json";
 
-const VERSION: u32 = 1;
+/// The versions that are read; a template without a system message is written as the first one.
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 
 /// What stands around messages, in texts whose control tokens are written by name.
 ///
@@ -239,10 +240,11 @@ impl ChatTemplate {
             serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         // The version comes first: a later one may well have other fields.
         match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if version == u64::from(VERSION) => {}
+            Some(version) if VERSIONS.contains(&(version.min(99) as u32)) => {}
             found => {
                 let found = found.map_or("none".to_owned(), |version| version.to_string());
-                return Err(invalid(format!("version {found}, expected {VERSION}")));
+                let last = VERSIONS.end();
+                return Err(invalid(format!("version {found}, expected 1 to {last}")));
             }
         }
         let record: Record =
@@ -252,7 +254,8 @@ impl ChatTemplate {
 
     /// The bytes of an `eef_chat.json`.
     pub fn to_json(&self) -> String {
-        let record = Record { version: VERSION, template: self.clone() };
+        let version = if self.system.is_some() { *VERSIONS.end() } else { *VERSIONS.start() };
+        let record = Record { version, template: self.clone() };
         // A record of strings always serialises.
         let mut json = serde_json::to_string_pretty(&record).unwrap_or_default();
         json.push('\n');
@@ -371,9 +374,10 @@ mod tests {
         let path = Path::new("m/eef_chat.json");
         let template = ChatTemplate::chatml();
         assert_eq!(ChatTemplate::parse(template.to_json().as_bytes(), path).unwrap(), template);
-        let later = template.to_json().replace("\"version\": 1", "\"version\": 2");
+        assert!(ChatTemplate::compact().to_json().contains("\"version\": 1"), "as before");
+        let later = template.to_json().replace("\"version\": 2", "\"version\": 3");
         let error = ChatTemplate::parse(later.as_bytes(), path).unwrap_err();
-        assert_eq!(error.to_string(), "m/eef_chat.json: version 2, expected 1");
+        assert_eq!(error.to_string(), "m/eef_chat.json: version 3, expected 1 to 2");
         let misspelt = template.to_json().replace("reply_end", "reply_ends");
         let error = ChatTemplate::parse(misspelt.as_bytes(), path).unwrap_err();
         assert!(error.to_string().contains("unknown field `reply_ends`"), "{error}");

@@ -101,9 +101,14 @@ impl Memory {
             let lora = wiring::lora(&config.train, config.seed).ok()??;
             Some(lora.n_parameters(shape) as f64)
         });
-        let training_bytes = match adapter {
-            Some(n_trained) => weight_bytes + n_trained * per_parameter,
-            None => sizes.n_parameters * per_parameter,
+        // What is trained is f32; bfloat16 halves what is frozen, and adds a rounded copy of what is not.
+        let half = sizes.n_parameters * BYTES as f64 / 2.0;
+        let is_rounded = config.train.precision == "bf16";
+        let training_bytes = match (adapter, is_rounded) {
+            (Some(n_trained), false) => weight_bytes + n_trained * per_parameter,
+            (Some(n_trained), true) => half + n_trained * per_parameter,
+            (None, false) => sizes.n_parameters * per_parameter,
+            (None, true) => sizes.n_parameters * per_parameter + half,
         };
         Self {
             n_workers,

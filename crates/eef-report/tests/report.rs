@@ -114,6 +114,12 @@ fn comparison() -> Comparison {
     }
 }
 
+#[test]
+fn the_examples_comparison_is_this_one() {
+    let text = include_str!("../examples/comparison.json");
+    assert_eq!(serde_json::from_str::<Comparison>(text).unwrap(), comparison());
+}
+
 fn trajectory(name: &str, task: u32, actions: &[&str], won: bool) -> Arc<Trajectory> {
     let step = |action: &&str| Step {
         reply: (*action).to_owned(),

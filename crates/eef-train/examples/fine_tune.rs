@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoder = Encoder::new(tokenizer, template)?;
 
     let mut examples = Vec::new();
-    for sample in Sample::read_all(&chats)? {
+    for (_, sample) in Sample::read_all(&chats)? {
         let Sample::Chat(chat) = sample else { return Err("a line holds no plain chat".into()) };
         let example = chat.example(&encoder)?; // replies are trained, the rest is context
         examples.push(TrainExample::new(example.token_ids, example.loss_mask.into_vec())?);

@@ -16,12 +16,16 @@ use crate::{StepReport, TrainObserver, TrainStart};
 /// With the feature `tui`, [`RendererObserver::dashboard`] shows its terminal dashboard. The means shown per epoch are burn-train's own [`NumericMetricState`], here weighted
 /// by trained tokens. Where the user stops the dashboard, the training stops with a checkpoint.
 pub struct RendererObserver {
-    renderer: Box<dyn MetricsRenderer>,
+    /// Makes the renderer when the training begins.
+    open: Option<Open>,
+    renderer: Option<Box<dyn MetricsRenderer>>,
     interrupter: Interrupter,
     metrics: Vec<Metric>,
     n_steps_per_epoch: u64,
     in_epoch: bool,
 }
+
+type Open = Box<dyn FnOnce() -> Box<dyn MetricsRenderer>>;
 
 struct Metric {
     name: &'static str,
@@ -63,14 +67,23 @@ impl RendererObserver {
     /// a checkpoint, or go on. It takes the whole terminal until the training has ended.
     #[cfg(feature = "tui")]
     pub fn dashboard() -> Self {
+        use burn_train::renderer::tui::TuiMetricsRendererWrapper;
+
         let interrupter = Interrupter::new();
-        let renderer =
-            burn_train::renderer::tui::TuiMetricsRendererWrapper::new(interrupter.clone(), None);
-        Self::new(Box::new(renderer), interrupter)
+        let of_renderer = interrupter.clone();
+        // Not before the training begins: until then something else may be shown.
+        Self::opened_by(
+            Box::new(|| Box::new(TuiMetricsRendererWrapper::new(of_renderer, None))),
+            interrupter,
+        )
     }
 
     /// Renders through `renderer`; `interrupter` is the one that it was given, if any.
     pub fn new(renderer: Box<dyn MetricsRenderer>, interrupter: Interrupter) -> Self {
+        Self::opened_by(Box::new(|| renderer), interrupter)
+    }
+
+    fn opened_by(open: Open, interrupter: Interrupter) -> Self {
         type Row = (&'static str, Option<&'static str>, bool, fn(&StepReport) -> Option<f64>);
         let metrics: [Row; 5] = [
             ("Loss", Some("nats"), false, |report| Some(report.loss)),
@@ -89,37 +102,42 @@ impl RendererObserver {
                 state: NumericMetricState::new(),
             })
             .collect();
-        Self { renderer, interrupter, metrics, n_steps_per_epoch: 1, in_epoch: false }
+        let (open, renderer) = (Some(open), None);
+        Self { open, renderer, interrupter, metrics, n_steps_per_epoch: 1, in_epoch: false }
     }
 }
 
 impl TrainObserver for RendererObserver {
     fn started(&mut self, start: &TrainStart) {
         self.n_steps_per_epoch = start.n_steps_per_epoch.max(1);
+        if let Some(open) = self.open.take() {
+            self.renderer = Some(open());
+        }
+        let Some(renderer) = &mut self.renderer else { return };
         for metric in &self.metrics {
-            self.renderer.register_metric(metric.definition());
+            renderer.register_metric(metric.definition());
         }
         // burn-train counts the epoch under way, from 1.
         let epoch = (start.n_steps_done / self.n_steps_per_epoch) as usize + 1;
-        let epoch = epoch.min(start.n_epochs);
-        self.renderer.start(start.n_epochs, epoch, None, Some("training"));
+        renderer.start(start.n_epochs, epoch.min(start.n_epochs), None, Some("training"));
     }
 
     fn stepped(&mut self, report: &StepReport) {
+        let Some(renderer) = &mut self.renderer else { return };
         if !self.in_epoch {
             self.in_epoch = true;
-            self.renderer.start_split("train", self.n_steps_per_epoch as usize);
+            renderer.start_split("train", self.n_steps_per_epoch as usize);
         }
         // What is no number would stay in the means to the end of the epoch.
         for metric in self.metrics.iter_mut().filter(|_| report.updated) {
             if let Some(state) = metric.update(report) {
-                self.renderer.update_train(state);
+                renderer.update_train(state);
             }
         }
         if !report.updated {
-            self.renderer.log_event_training(format!("step {} was not finite", report.step));
+            renderer.log_event_training(format!("step {} was not finite", report.step));
         }
-        self.renderer.update_split(((report.step - 1) % self.n_steps_per_epoch + 1) as usize);
+        renderer.update_split(((report.step - 1) % self.n_steps_per_epoch + 1) as usize);
     }
 
     fn epoch_ended(&mut self, epoch: usize, _loss: f64) {
@@ -127,13 +145,16 @@ impl TrainObserver for RendererObserver {
         for metric in &mut self.metrics {
             metric.state.reset();
         }
-        self.renderer.end_split();
-        self.renderer.update_epoch(epoch);
+        if let Some(renderer) = &mut self.renderer {
+            renderer.end_split();
+            renderer.update_epoch(epoch);
+        }
     }
 
     fn ended(&mut self) {
-        self.renderer.end();
-        if let Err(error) = self.renderer.on_train_end(None) {
+        let Some(renderer) = &mut self.renderer else { return };
+        renderer.end();
+        if let Err(error) = renderer.on_train_end(None) {
             tracing::warn!(%error, "the renderer could not end cleanly");
         }
     }
@@ -245,25 +266,26 @@ mod tests {
         let mut observer = RendererObserver::new(Box::new(notes.clone()), interrupter.clone());
         observer.started(&TrainStart {
             n_steps_done: 0,
-            n_steps: 4,
-            n_steps_per_epoch: 2,
+            n_steps: 6,
+            n_steps_per_epoch: 3,
             n_epochs: 2,
             n_parameters: 10,
         });
         observer.stepped(&report(1, 1.0, 3));
-        observer.stepped(&report(2, 2.0, 1));
-        observer.epoch_ended(1, 1.25);
+        observer.stepped(&report(2, f64::NAN, 1));
+        observer.stepped(&report(3, 3.0, 1));
+        observer.epoch_ended(1, 1.5);
         assert!(!observer.should_stop());
         interrupter.stop(None);
         assert!(observer.should_stop());
         observer.ended();
         let notes = notes.0.lock().unwrap();
-        for expected in ["metric Loss", "start 1 of 2", "train 2", "done 1", "done 2", "epoch 1"] {
+        for expected in ["metric Loss", "start 1 of 2", "train 3", "done 1", "done 3", "epoch 1"] {
             assert!(notes.iter().any(|note| note == expected), "{expected} in {notes:?}");
         }
         assert!(notes.iter().any(|note| note.contains("step 2 was not finite")), "{notes:?}");
-        // (3 × 1.0 + 1 × 2.0) / 4
-        assert!(notes.iter().any(|note| note.contains("epoch 1.2500 - batch 2.0000")), "{notes:?}");
+        // (3 × 1.0 + 1 × 3.0) / 4; what was not finite does not count.
+        assert!(notes.iter().any(|note| note.contains("epoch 1.5000 - batch 3.0000")), "{notes:?}");
         assert_eq!(notes.last().unwrap(), "end");
     }
 }

@@ -3,17 +3,19 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::bail;
 use clap::Args;
-use eef_agent::{FineTuneData, FineTuneRequest, fine_tune};
-use eef_core::{Control, Silent, TrainSummary};
+use eef_agent::{FINE_TUNING, FineTuneData, FineTuneRequest, fine_tune};
+use eef_core::{Control, Event, Progress, TrainSummary};
 use eef_llama::{LoraConfig, LoraTarget, Precision};
 use eef_train::{
     MemoryEstimate, ParameterGroup, PreferenceConfig, RendererObserver, Schedule, TrainConfig,
 };
 
 use crate::context::Context;
+use crate::progress::Renderer;
 use crate::{memory, output};
 
 /// What to fine-tune, and on what.
@@ -79,7 +81,8 @@ pub struct Arguments {
     /// adapter_a, adapter_b); may be given several times
     #[arg(long, value_name = "GROUP")]
     group: Vec<ParameterGroup>,
-    /// Shows the training in a terminal dashboard, with curves
+    /// Shows the training in a terminal dashboard, with curves; `q` there stops it with a checkpoint
+    /// (Ctrl-C does nothing there)
     #[arg(long, conflicts_with = "dry_run")]
     dashboard: bool,
     /// Optimiser steps between checkpoints, besides those of every epoch; 0 for none
@@ -141,10 +144,28 @@ fn train_in_dashboard(
     if !(stdout().is_terminal() && stderr().is_terminal()) {
         bail!("--dashboard draws on a terminal, and this is none: leave it out");
     }
-    // What else writes to the terminal would be written across it.
-    let control = Control::new(&Silent, context.interrupt.clone());
+    // What else writes to the terminal would be written across it, once it is there.
+    let before = Before { progress: &context.progress, is_over: AtomicBool::new(false) };
+    let control = Control::new(&before, context.interrupt.clone());
     let mut dashboard = RendererObserver::dashboard();
     Ok(fine_tune(request, data, &control, &mut dashboard)?)
+}
+
+/// Shows progress until the training itself begins.
+struct Before<'a> {
+    progress: &'a Renderer,
+    is_over: AtomicBool,
+}
+
+impl Progress for Before<'_> {
+    fn report(&self, event: Event) {
+        if matches!(&event, Event::Started { phase, .. } if phase == FINE_TUNING) {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+        if !self.is_over.load(Ordering::Relaxed) {
+            self.progress.report(event);
+        }
+    }
 }
 
 impl Arguments {
