@@ -22,9 +22,10 @@ const STORE_FILE: &str = "store.sqlite";
 const TIME_FILE: &str = "seconds.txt";
 
 /// What a directory may hold before anything was done in it; the store then has no trajectories.
-const BEFORE_WORK: [&str; 7] = [
+const BEFORE_WORK: [&str; 8] = [
     CONFIG_FILE,
     PROVENANCE_FILE,
+    TIME_FILE,
     "run.lock",
     STORE_FILE,
     "store.sqlite-wal",
@@ -109,6 +110,12 @@ impl RunDirectory {
         ))
     }
 
+    /// Writes the configuration down anew, where it says what was asked last.
+    pub fn remember(&self, config: &Config) -> anyhow::Result<()> {
+        let resolved = toml::to_string(config).context("cannot write the configuration down")?;
+        write(&self.path.join(CONFIG_FILE), resolved.as_bytes())
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -139,7 +146,8 @@ pub fn provenance(run: &Path) -> anyhow::Result<Vec<(String, String)>> {
         serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))?;
     let mut lines = begun.lines();
     if let Some(seconds) = seconds(run) {
-        lines.push(("time".to_owned(), format!("{:.0} min of this machine", seconds / 60.0)));
+        let time = crate::output::duration(seconds);
+        lines.push(("time".to_owned(), format!("{time} of this machine, all calls together")));
     }
     Ok(lines)
 }

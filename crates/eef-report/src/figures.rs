@@ -149,12 +149,14 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
             .label_style(style(14, Pos::default()))
             .x_desc("simulations in all rounds, mean over seeds")
             .y_desc("test tasks won (%)")
-            .y_label_formatter(&|share| format!("{:.0}", 100.0 * share))
+            .y_label_formatter(&|share| format!("{:.1}", 100.0 * share))
             .x_label_formatter(&|n| format!("{n:.0}"))
             .draw()
             .map_err(reason)?;
-        for (index, (_, members)) in families.iter().enumerate() {
-            let color = COLORS[index % COLORS.len()];
+        for members in families.values() {
+            // That of its first member in every picture.
+            let first = members.iter().filter_map(|member| place(comparison, &member.method)).min();
+            let color = COLORS[first.unwrap_or(0) % COLORS.len()];
             let at = |method: &MethodSummary| (method.mean_simulations, method.win_rate.mean);
             if members.len() > 1 {
                 let line = LineSeries::new(
@@ -184,11 +186,16 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
     Ok(Figure { file, caption, svg })
 }
 
+/// A method's place among those that are compared, by which it has its colour.
+fn place(comparison: &Comparison, method: &str) -> Option<usize> {
+    comparison.methods.iter().position(|one| one.method == method)
+}
+
 /// The validation win rate of every round.
 fn by_rounds(comparison: &Comparison) -> Result<Figure, ReportError> {
     let file = "rounds.svg";
-    let mut series: Vec<(String, Vec<f64>)> = Vec::new();
-    for method in &comparison.methods {
+    let mut series: Vec<(String, Vec<f64>, usize)> = Vec::new();
+    for (place, method) in comparison.methods.iter().enumerate() {
         let runs = runs_of(comparison, &method.method);
         let n_rounds = runs.iter().map(|run| run.rounds.len()).max().unwrap_or(0);
         if n_rounds > 1 {
@@ -196,14 +203,15 @@ fn by_rounds(comparison: &Comparison) -> Result<Figure, ReportError> {
                 let rounds = runs.iter().filter_map(|run| run.rounds.get(index));
                 crate::tables::mean(rounds.map(|round| round.validation.win_rate.mean))
             };
-            series.push((display_name(&method.method), (0..n_rounds).map(of_round).collect()));
+            let rates = (0..n_rounds).map(of_round).collect();
+            series.push((display_name(&method.method), rates, place));
         }
     }
-    let n_rounds = series.iter().map(|(_, rates)| rates.len()).max().unwrap_or(1);
-    let (low, high) = bounds(series.iter().flat_map(|(_, rates)| rates.iter().copied()));
+    let n_rounds = series.iter().map(|(_, rates, _)| rates.len()).max().unwrap_or(1);
+    let (low, high) = bounds(series.iter().flat_map(|(_, rates, _)| rates.iter().copied()));
     // Names stand where their line ends, one below the other.
     let mut names: Vec<(f64, usize)> = (series.iter().enumerate())
-        .map(|(index, (_, rates))| (rates.last().copied().unwrap_or_default(), index))
+        .map(|(index, (_, rates, _))| (rates.last().copied().unwrap_or_default(), index))
         .collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let svg = drawn(file, (WIDTH, 460), |root| {
@@ -224,17 +232,17 @@ fn by_rounds(comparison: &Comparison) -> Result<Figure, ReportError> {
             .label_style(style(14, Pos::default()))
             .x_desc("round; the first is behaviour cloning")
             .y_desc("validation tasks won (%)")
-            .y_label_formatter(&|share| format!("{:.0}", 100.0 * share))
+            .y_label_formatter(&|share| format!("{:.1}", 100.0 * share))
             .x_label_formatter(&|round| format!("{round:.0}"))
             .draw()
             .map_err(reason)?;
         let mut lowest = i32::MIN;
         for (rate, index) in &names {
-            let (name, rates) = &series[*index];
-            let color = COLORS[index % COLORS.len()];
+            let (name, rates, place) = &series[*index];
+            let color = COLORS[place % COLORS.len()];
             let points: Vec<(f64, f64)> =
                 (1..).zip(rates).map(|(round, &rate)| (f64::from(round), rate)).collect();
-            let dash = if *index < COLORS.len() { 0 } else { 5 };
+            let dash = if *place < COLORS.len() { 0 } else { 5 };
             if dash == 0 {
                 let line = LineSeries::new(points.clone(), color.stroke_width(2));
                 chart.draw_series(line).map_err(reason)?;
@@ -254,7 +262,9 @@ fn by_rounds(comparison: &Comparison) -> Result<Figure, ReportError> {
         }
         Ok(())
     })?;
-    let caption = "Validation win rate by round, means over seeds.".to_owned();
+    let caption =
+        "Validation win rate by round, means over seeds; methods of one round are left out."
+            .to_owned();
     Ok(Figure { file, caption, svg })
 }
 

@@ -3,6 +3,7 @@
 use eef_llama::{LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
 
+use crate::groups::check_kinds;
 use crate::{ParameterGroup, Schedule, TrainError};
 
 /// Everything that decides what a training does, and how its work is spread.
@@ -151,6 +152,7 @@ impl TrainConfig {
             return Err(TrainError::Config { field, expected });
         }
         self.groups.iter().try_for_each(ParameterGroup::validate)?;
+        check_kinds(&self.groups, self.lora.is_some())?;
         let lora = self.lora.as_ref().map_or(Ok(()), LoraConfig::validate);
         lora.map_err(|source| TrainError::Lora { source: Box::new(source) })
     }

@@ -18,7 +18,8 @@ use crate::{AdamWConfig, TrainError};
 ///     learning_rate_factor: 16.0,
 ///     weight_decay: None,
 /// };
-/// let config = TrainConfig { groups: vec![group], ..TrainConfig::default() };
+/// let lora = Some(eef_llama::LoraConfig::default());
+/// let config = TrainConfig { groups: vec![group], lora, ..TrainConfig::default() };
 /// assert_eq!("adapter_b=16".parse(), Ok(group));
 /// config.validate()?;
 /// # Ok::<(), eef_train::TrainError>(())
@@ -72,6 +73,11 @@ impl ParameterKind {
         ("adapter_b", Self::AdapterB),
     ];
 
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+
     /// The kind of a parameter, by the names of the modules that it lies in and its own
     /// (`eef_llama::Llama`'s); none where a module has other names.
     pub(crate) fn of(path: &[String]) -> Option<Self> {
@@ -108,6 +114,22 @@ impl ParameterGroup {
     }
 }
 
+/// Refuses groups that no model of the configuration can have, before there is a model: beside adapters
+/// all else is frozen, and without them there are none.
+pub(crate) fn check_kinds(groups: &[ParameterGroup], has_adapters: bool) -> Result<(), TrainError> {
+    let of_adapters = [ParameterKind::AdapterA, ParameterKind::AdapterB];
+    let is_right =
+        |group: &&ParameterGroup| of_adapters.contains(&group.parameters) == has_adapters;
+    match groups.iter().find(|group| !is_right(group)) {
+        None => Ok(()),
+        Some(group) => {
+            let trained = if has_adapters { "adapters alone" } else { "weights and no adapters" };
+            let kind = group.parameters.name();
+            Err(TrainError::EmptyGroup { kind, trained: trained.to_owned() })
+        }
+    }
+}
+
 /// Refuses groups of which the model trains nothing: whoever asks for one believes that it is there.
 pub(crate) fn check_groups<M: Module>(
     groups: &[ParameterGroup],
@@ -119,12 +141,12 @@ pub(crate) fn check_groups<M: Module>(
     match groups.iter().find(|group| !is_trained(group)) {
         None => Ok(()),
         Some(group) => {
-            let name = |kind| ParameterKind::ALL.into_iter().find(|(_, known)| *known == kind);
-            let name = |kind| name(kind).map_or("", |(name, _)| name);
             let trained = ParameterKind::ALL.into_iter().map(|(_, kind)| kind);
-            let trained = trained.filter(|kind| kinds.trained.contains(&Some(*kind))).map(name);
+            let trained = trained
+                .filter(|kind| kinds.trained.contains(&Some(*kind)))
+                .map(ParameterKind::name);
             let trained = trained.collect::<Vec<_>>().join(", ");
-            Err(TrainError::EmptyGroup { kind: name(group.parameters), trained })
+            Err(TrainError::EmptyGroup { kind: group.parameters.name(), trained })
         }
     }
 }
@@ -170,18 +192,21 @@ pub(crate) fn treatment(
 impl std::str::FromStr for ParameterGroup {
     type Err = String;
 
-    /// Reads `KIND=FACTOR` or `KIND=FACTOR,DECAY`, such as `embedding=0.1,0`.
+    /// Reads `KIND=FACTOR` or `KIND=FACTOR,DECAY`, such as `embedding=0.1,0`; the error says what was
+    /// expected.
     fn from_str(text: &str) -> Result<Self, String> {
         let names = || ParameterKind::ALL.map(|(name, _)| name).join(", ");
         let number = |text: &str| {
-            text.trim().parse::<f64>().map_err(|_| format!("`{text}` is not a number"))
+            text.trim()
+                .parse::<f64>()
+                .map_err(|_| format!("numbers, such as 0.1, in place of `{text}`"))
         };
         let (kind, values) = text.split_once('=').ok_or_else(|| {
-            "expected KIND=FACTOR or KIND=FACTOR,DECAY, such as embedding=0.1,0".to_owned()
+            "KIND=FACTOR or KIND=FACTOR,DECAY, such as embedding=0.1,0".to_owned()
         })?;
         let known = ParameterKind::ALL.into_iter().find(|(name, _)| *name == kind.trim());
         let Some((_, parameters)) = known else {
-            return Err(format!("no parameters are called `{kind}`; expected one of {}", names()));
+            return Err(format!("one of {} before the `=`", names()));
         };
         let (factor, decay) = match values.split_once(',') {
             None => (number(values)?, None),
@@ -251,9 +276,9 @@ mod tests {
     #[test]
     fn what_is_no_group_is_named() {
         let error = |text: &str| text.parse::<ParameterGroup>().unwrap_err();
-        assert!(error("bias=1").contains("`bias`; expected one of embedding, output_layer"));
+        assert!(error("bias=1").contains("one of embedding, output_layer"));
         assert!(error("embedding").contains("KIND=FACTOR"));
-        assert!(error("embedding=fast").contains("`fast` is not a number"));
+        assert!(error("embedding=fast").contains("in place of `fast`"));
         let group: ParameterGroup = "embedding=-1".parse().unwrap();
         assert!(group.validate().unwrap_err().to_string().contains("learning_rate_factor"));
     }

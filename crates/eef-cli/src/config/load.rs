@@ -88,12 +88,14 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Config, LoadError> 
     Ok(config)
 }
 
-/// The first key in which two configurations differ, with both values; machine settings and the
-/// plan's assumptions may differ.
+/// The first key in which two configurations differ, with both values; machine settings, the plan's
+/// assumptions and what is compared may differ.
 pub fn difference(old: &str, new: &str) -> Option<String> {
     let changes_results = |key: &str| {
         !["machine.n_workers", "explore.max_cache_gigabytes"].contains(&key)
             && !key.starts_with("plan.")
+            // More methods and seeds can be asked of the same directory.
+            && !key.starts_with("compare.")
     };
     first_difference(old, new, changes_results)
 }
@@ -108,7 +110,7 @@ pub fn difference_in(sections: &[&str], old: &str, new: &str) -> Option<String> 
 fn first_difference(old: &str, new: &str, counts: impl Fn(&str) -> bool) -> Option<String> {
     // A key that an older program did not know had what is now its default.
     let parse = |text: &str| match toml::from_str::<Config>(text) {
-        Ok(config) => Value::try_from(config).ok(),
+        Ok(config) => complete(&config),
         Err(_) => text.parse::<Table>().ok().map(Value::Table),
     };
     let (Some(old), Some(new)) = (parse(old), parse(new)) else {
@@ -127,6 +129,17 @@ fn first_difference(old: &str, new: &str, counts: impl Fn(&str) -> bool) -> Opti
     let added =
         right.iter().find(|(key, _)| counts(key) && left.iter().all(|(name, _)| name != key));
     added.map(|(key, value)| format!("{key} was absent and is {value}"))
+}
+
+/// Every key of a configuration, also those that are not written down where they have their defaults.
+fn complete(config: &Config) -> Option<Value> {
+    let mut value = Value::try_from(config).ok()?;
+    let table = value.as_table_mut()?;
+    table.entry("budget").or_insert(Value::try_from(config.budget).ok()?);
+    let train = table.get_mut("train")?.as_table_mut()?;
+    train.entry("precision").or_insert(config.train.precision.clone().into());
+    train.entry("groups").or_insert(Value::Array(Vec::new()));
+    Some(value)
 }
 
 fn flatten(prefix: &str, value: &Value, flat: &mut Vec<(String, String)>) {
@@ -399,10 +412,7 @@ mod tests {
         assert!(error(&["plan.positive_share=1.5"]).contains("expected 0 to 1"));
         assert!(error(&["train.precision=f16"]).contains("expected one of f32, bf16"));
         let groups = error(&["train.groups=[\"bias=2\"]"]);
-        assert!(
-            groups.contains("train.groups is `bias=2`") && groups.contains("embedding"),
-            "{groups}"
-        );
+        assert!(groups.contains("train.groups is `bias=2`: expected one of embedding"), "{groups}");
         assert!(error(&["plan.reply_tokens=nan"]).contains("plan.reply_tokens is NaN"));
     }
 
@@ -435,6 +445,12 @@ mod tests {
         let older: Vec<&str> = text.lines().filter(|line| !line.starts_with("n_blind")).collect();
         assert!(older.len() < text.lines().count());
         assert_eq!(super::difference(&older.join("\n"), &text), None, "a key of later programs");
+        let mut limited = config.clone();
+        limited.budget.simulations = 30;
+        limited.compare.n_seeds = 99;
+        let limited = toml::to_string(&limited).unwrap();
+        let expected = Some("budget.simulations was 0 and is 30".to_owned());
+        assert_eq!(super::difference(&text, &limited), expected);
         assert_eq!(difference_in(&["train"], &text, &text_of_other), Some(difference));
     }
 }

@@ -8,7 +8,7 @@ use eef::{Comparison, RunReport};
 use eef_store::{SqliteStore, TrajectoryStore};
 
 use super::iterate::Parts;
-use crate::config::Config;
+use crate::config::{CompareConfig, Config};
 use crate::context::Context;
 use crate::recording::Recording;
 use crate::run_directory::{self, RunDirectory};
@@ -34,7 +34,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let mut config = context.config()?;
     // Which cells are wanted is no setting of any of them: more can be asked of the same directory.
     let compared = std::mem::take(&mut config.compare);
-    let names = if arguments.methods.is_empty() { &compared.methods } else { &arguments.methods };
+    let named: Vec<String> = arguments.methods.iter().map(|name| name.trim().to_owned()).collect();
+    let names = if named.is_empty() { &compared.methods } else { &named };
     let methods = names.iter().map(|name| wiring::method(&config, name));
     let methods = methods.collect::<anyhow::Result<Vec<_>>>()?;
     let last = names.last().map_or("eef", String::as_str);
@@ -51,6 +52,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
     let imitations: Vec<_> = methods.iter().map(|method| method.imitation()).collect();
     let parts = Parts::open(context, &config, &imitations)?;
     let run = RunDirectory::open(context, &config, "compare-")?;
+    let (methods_asked, reference_asked) = (names.clone(), reference.to_owned());
+    let asked = CompareConfig { methods: methods_asked, n_seeds, reference: reference_asked };
+    run.remember(&Config { compare: asked, ..config.clone() })?;
     let opening = wiring::opening(&config)?;
     let skills = parts.world.skills();
     let setup = parts.setup(&config, &learner, &opening, &skills);
@@ -76,14 +80,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         describe(run.path(), &config, report)?;
     }
     let file = run.path().join("comparison.json");
-    if let Some(n_before) = n_runs(&file)
-        && n_before > comparison.runs.len()
-    {
-        let n = comparison.runs.len();
-        let text = "the others are kept, and come back when they are named again";
-        context
-            .progress
-            .note(&format!("{}: {n} runs in place of {n_before}; {text}", file.display()));
+    let left_out = left_out(&file, &comparison);
+    if !left_out.is_empty() {
+        context.progress.note(&format!(
+            "{} no longer tells of {}; these runs are kept, and come back when they are named again",
+            file.display(),
+            left_out.join(", ")
+        ));
     }
     run_directory::write(&file, &serde_json::to_vec_pretty(&comparison)?)?;
     if context.global.json {
@@ -116,8 +119,14 @@ fn describe(directory: &Path, config: &Config, report: &RunReport) -> anyhow::Re
     )
 }
 
-/// How many runs a comparison that was written before holds.
-fn n_runs(file: &Path) -> Option<usize> {
-    let before: Comparison = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    Some(before.runs.len())
+/// The runs of a comparison that was written before and that this one does not have.
+fn left_out(file: &Path, comparison: &Comparison) -> Vec<String> {
+    let before = std::fs::read(file).ok();
+    let before: Option<Comparison> = before.and_then(|text| serde_json::from_slice(&text).ok());
+    let has = |run: &RunReport| {
+        comparison.runs.iter().any(|one| (&one.method, one.seed) == (&run.method, run.seed))
+    };
+    let gone = before.map_or_else(Vec::new, |before| before.runs);
+    let gone = gone.iter().filter(|run| !has(run));
+    gone.map(|run| format!("{} under seed {}", run.method, run.seed)).collect()
 }

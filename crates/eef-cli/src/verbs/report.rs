@@ -10,7 +10,7 @@ use eef_core::{Split, Trajectory};
 use eef_report::{CaseStudy, Report, expert_summaries, find_cases};
 use eef_store::{SqliteStore, TrajectoryStore as _};
 
-use crate::config::Config;
+use crate::config::{BudgetConfig, Config};
 use crate::context::Context;
 use crate::{output, run_directory, wiring};
 
@@ -38,6 +38,9 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
             "which comparison? Name its directory with --run-dir, such as runs/compare-embedded-seed1"
         );
     };
+    if arguments.out.as_deref() == Some(Path::new("-")) {
+        bail!("--out wants a directory: a report is several files");
+    }
     let file = directory.join("comparison.json");
     let text = std::fs::read(&file).with_context(|| {
         format!(
@@ -71,14 +74,22 @@ pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<()> {
         run_directory::write(&out.join(figure.file), figure.svg.as_bytes())?;
     }
     run_directory::write(&out.join("report.html"), report.html()?.as_bytes())?;
-    run_directory::write(&out.join("report.json"), &serde_json::to_vec_pretty(&report)?)?;
+    run_directory::write(
+        &out.join("comparison-report.json"),
+        &serde_json::to_vec_pretty(&report)?,
+    )?;
     // Last: where it is, the rest is too.
     let page = out.join("report.md");
     run_directory::write(&page, report.markdown()?.as_bytes())?;
     if context.global.json {
         return output::print_json(&serde_json::json!({ "report": page }));
     }
-    output::print(&format!("{}\n{}\n", page.display(), out.join("report.html").display()))
+    let html = out.join("report.html");
+    output::print(&format!(
+        "{}\n{}\nand figures and JSON beside them\n",
+        page.display(),
+        html.display()
+    ))
 }
 
 /// What ran, and where: as the comparison's directory has it, and whether that is still so.
@@ -90,6 +101,17 @@ fn provenance(
 ) -> anyhow::Result<Vec<(String, String)>> {
     let mut lines = vec![("configuration".to_owned(), config.name.clone())];
     lines.extend(run_directory::provenance(directory)?);
+    let limits = config.budget;
+    if limits != BudgetConfig::default() {
+        let limit = |n: u64, what: &str| (n > 0).then(|| format!("{} {what}", output::count(n)));
+        let limits = [
+            limit(limits.simulations as u64, "simulations"),
+            limit(limits.generated_tokens, "generated tokens"),
+            limit(limits.trained_tokens, "trained tokens"),
+        ];
+        let limits = limits.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        lines.push(("limits of a round".to_owned(), limits));
+    }
     let text = std::fs::read(directory.join(run_directory::CONFIG_FILE))?;
     lines.push(("hash of the configuration".to_owned(), short_hash(&text)));
     let now = wiring::fingerprint(config, world, &wiring::base_model(config)?)?;
