@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use eef::{Comparison, RunReport, display_name};
+use eef::{Comparison, Difference, RunReport, display_name};
 use eef_core::{Split, Trajectory};
 use eef_report::{CaseStudy, Report, expert_summaries, find_cases};
 use eef_store::{SqliteStore, TrajectoryStore as _};
@@ -150,11 +150,22 @@ fn cases(
     let of = |method: &str| comparison.runs.iter().find(|run| run.method == method);
     let Some(reference) = of(reference) else { return Ok(Vec::new()) };
     let winners = tests(directory, reference, config)?;
+    // Those that the reference certainly leads, the closest of them first; without any all of them.
+    let mut differences: Vec<&Difference> = comparison.differences.iter().collect();
+    differences.sort_by(|a, b| {
+        let rank = |one: &Difference| (one.win_rate.low <= 0.0, one.win_rate.mean);
+        let (a, b) = (rank(a), rank(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    let n_certain = differences.iter().filter(|one| one.win_rate.low > 0.0).count();
+    if n_certain > 0 {
+        differences.truncate(n_certain);
+    }
     let others: Vec<&RunReport> =
-        comparison.differences.iter().filter_map(|difference| of(&difference.minus)).collect();
+        differences.iter().filter_map(|difference| of(&difference.minus)).collect();
     let mut cases = Vec::new();
-    // From the last one named, and each has its share.
-    for other in others.iter().rev() {
+    // Each has its share.
+    for other in &others {
         let losers = tests(directory, other, config)?;
         let methods = [&reference.method, &other.method].map(|name| display_name(name));
         let methods = [methods[0].as_str(), methods[1].as_str()];
