@@ -17,13 +17,15 @@ use crate::tables::{runs_of, sizes, skill_names, skill_shares};
 use crate::{Figure, ReportError};
 
 const INK: RGBColor = RGBColor(128, 128, 128);
-const COLORS: [RGBColor; 6] = [
+const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
+    RGBColor(148, 103, 189),
+    RGBColor(160, 100, 80),
 ];
 
 /// Pixels of a method's row, of what stands above and below all rows, and of the names beside them.
