@@ -10,7 +10,7 @@ use crate::{ChatError, JinjaTemplate, Tokenizer};
 pub const TEMPLATE_FILE: &str = "eef_chat.json";
 
 /// The versions that are read; a template without a system message is written as the first one.
-const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
+const VERSIONS: std::ops::RangeInclusive<u64> = 1..=2;
 
 /// What stands around messages, in texts whose control tokens are written by name.
 ///
@@ -59,7 +59,7 @@ pub struct SystemParts {
 
 #[derive(Serialize, Deserialize)]
 struct Record {
-    version: u32,
+    version: u64,
     template: ChatTemplate,
 }
 
@@ -240,7 +240,7 @@ impl ChatTemplate {
             serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         // The version comes first: a later one may well have other fields.
         match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(version) if VERSIONS.contains(&(version.min(99) as u32)) => {}
+            Some(version) if VERSIONS.contains(&version) => {}
             found => {
                 let found = found.map_or("none".to_owned(), |version| version.to_string());
                 let last = VERSIONS.end();
