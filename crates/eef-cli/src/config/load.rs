@@ -88,11 +88,12 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Config, LoadError> 
     Ok(config)
 }
 
-/// The first key in which two configurations differ, with both values; machine settings, the plan's
-/// assumptions and what is compared may differ.
+/// The first key in which two configurations differ, with both values; the name, machine settings, the
+/// plan's assumptions and what is compared may differ.
 pub fn difference(old: &str, new: &str) -> Option<String> {
     let changes_results = |key: &str| {
-        !["machine.n_workers", "explore.max_cache_gigabytes"].contains(&key)
+        // A name is a title: a small comparison goes on as a larger one that is called otherwise.
+        !["name", "machine.n_workers", "explore.max_cache_gigabytes"].contains(&key)
             && !key.starts_with("plan.")
             // More methods and seeds can be asked of the same directory.
             && !key.starts_with("compare.")
@@ -436,6 +437,7 @@ mod tests {
         assert_eq!(difference(&text, &text), None);
         let mut other = config.clone();
         other.machine.n_workers = 7;
+        other.name = "larger".to_owned();
         assert_eq!(difference(&text, &toml::to_string(&other).unwrap()), None);
         other.train.n_epochs += 1;
         let text_of_other = toml::to_string(&other).unwrap();
@@ -448,6 +450,7 @@ mod tests {
         let mut limited = config.clone();
         limited.budget.simulations = 30;
         limited.compare.n_seeds = 99;
+        limited.name = "larger".to_owned();
         let limited = toml::to_string(&limited).unwrap();
         let expected = Some("budget.simulations was 0 and is 30".to_owned());
         assert_eq!(super::difference(&text, &limited), expected);
