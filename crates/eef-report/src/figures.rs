@@ -13,6 +13,7 @@ use plotters::element::{Drawable, PointCollection};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::labels;
 use crate::tables::{runs_of, sizes, skill_names, skill_shares};
 use crate::{Figure, ReportError};
 
@@ -28,11 +29,13 @@ const COLORS: [RGBColor; 8] = [
     RGBColor(160, 100, 80),
 ];
 
-/// Pixels of a method's row, of what stands above and below all rows, and of the names beside them.
+/// Pixels of a method's row, of what stands above and below all rows, of the names beside them, and of
+/// the values beyond the last tick.
 const ROW: u32 = 26;
 const HEAD: u32 = 34;
 const FOOT: u32 = 48;
 const NAMES: u32 = 200;
+const VALUES: u32 = 90;
 const WIDTH: u32 = 820;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -92,8 +95,7 @@ fn skills(comparison: &Comparison) -> Result<Figure, ReportError> {
                     (display_name(method), tried, won)
                 })
                 .collect();
-            let top = axis_end(shares.iter().map(|(_, tried, _)| *tried));
-            let scale = Scale { end: top, area };
+            let scale = Scale::to(shares.iter().map(|(_, tried, _)| *tried), area);
             scale.axis(&format!("{skill}: tried (light) and won (dark), % of test tasks"))?;
             for (index, (name, tried, won)) in shares.iter().enumerate() {
                 let y = row_at(index);
@@ -155,10 +157,14 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
             .x_label_formatter(&|n| format!("{n:.0}"))
             .draw()
             .map_err(reason)?;
+        let mut named = Vec::new();
         for members in families.values() {
             // That of its first member in every picture.
             let first = members.iter().filter_map(|member| place(comparison, &member.method)).min();
-            let color = COLORS[first.unwrap_or(0) % COLORS.len()];
+            let first = first.unwrap_or(0);
+            let color = COLORS[first % COLORS.len()];
+            // Where colours come again a ring stands for the point.
+            let dot = if first < COLORS.len() { color.filled() } else { color.stroke_width(2) };
             let at = |method: &MethodSummary| (method.mean_simulations, method.win_rate.mean);
             if members.len() > 1 {
                 let line = LineSeries::new(
@@ -172,13 +178,13 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
                 let whisker = [(x, method.win_rate.low), (x, method.win_rate.high)];
                 let whisker = PathElement::new(whisker.to_vec(), color.mix(0.6));
                 chart.draw_series([whisker]).map_err(reason)?;
-                chart.draw_series([Circle::new((x, y), 4, color.filled())]).map_err(reason)?;
-                let (px, py) = chart.plotting_area().map_coordinate(&(x, y));
-                let name = display_name(&method.method);
-                write(root, &name, (px + 7, py - 6), 13, Pos::new(HPos::Left, VPos::Bottom))?;
+                chart.draw_series([Circle::new((x, y), 4, dot)]).map_err(reason)?;
+                let point = chart.plotting_area().map_coordinate(&(x, y));
+                named.push((display_name(&method.method), color, point));
             }
         }
-        Ok(())
+        let (columns, rows) = chart.plotting_area().get_pixel_range();
+        name_points(root, &named, [columns.start, rows.start, WIDTH as i32 - 4, rows.end])
     })?;
     let caption = format!(
         "Test win rate against the number of simulations: {}. Lines down and up: 95 % intervals; \
@@ -186,6 +192,34 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
         sizes(comparison)
     );
     Ok(Figure { file, caption, svg })
+}
+
+/// Writes the names of points within an area, none over another; one that stands elsewhere than beside
+/// its point has a line to it.
+fn name_points(
+    root: &Area<'_>,
+    named: &[(String, RGBColor, (i32, i32))],
+    area: [i32; 4],
+) -> Result<(), String> {
+    let style = |color: &RGBColor| {
+        ("sans-serif", 13).into_font().color(color).pos(Pos::new(HPos::Left, VPos::Center))
+    };
+    let mut points = Vec::new();
+    for (name, color, point) in named {
+        let (width, _) = root.estimate_text_size(name, &style(color)).map_err(reason)?;
+        points.push((*point, width as i32));
+    }
+    let places = labels::places(&points, area);
+    for ((name, color, (x, y)), ((left, middle), (_, width))) in
+        named.iter().zip(places.into_iter().zip(points))
+    {
+        if middle != *y {
+            let end = if left > *x { left - 2 } else { left + width + 2 };
+            draw(root, PathElement::new([(*x, *y), (end, middle)], color.mix(0.4)))?;
+        }
+        draw(root, Text::new(name.clone(), (left, middle), style(color)))?;
+    }
+    Ok(())
 }
 
 /// A method's place among those that are compared, by which it has its colour.
@@ -295,7 +329,7 @@ fn rows_of(file: &'static str, heading: &str, rows: &[Row]) -> Result<String, Re
         let highest = rows.iter().flat_map(|row| {
             row.dots.iter().copied().chain(row.interval.map(|interval| interval.high))
         });
-        let scale = Scale { end: axis_end(highest), area };
+        let scale = Scale::to(highest, area);
         scale.axis(heading)?;
         for (index, row) in rows.iter().enumerate() {
             let y = row_at(index);
@@ -328,24 +362,39 @@ fn row_at(index: usize) -> i32 {
     (HEAD + ROW * index as u32 + ROW / 2) as i32
 }
 
-/// Shares from 0 to `end` beside the methods' names.
+/// Shares from 0 on beside the methods' names.
 struct Scale<'a, 'b> {
-    end: f64,
+    /// Percent from one tick to the next.
+    step: u32,
+    n_steps: u32,
     area: &'a Area<'b>,
 }
 
-impl Scale<'_, '_> {
+impl<'a, 'b> Scale<'a, 'b> {
+    /// Up to the tick above all shares, with four to eight round ticks.
+    fn to(shares: impl Iterator<Item = f64>, area: &'a Area<'b>) -> Self {
+        let highest = 100.0 * shares.fold(0.0, f64::max);
+        let steps = |step: u32| ((highest / f64::from(step)).floor() as u32 + 1).min(100 / step);
+        let step = [1, 2, 5, 10].into_iter().find(|&step| steps(step) <= 8).unwrap_or(20);
+        Self { step, n_steps: steps(step), area }
+    }
+
+    /// The share at the last tick.
+    fn end(&self) -> f64 {
+        f64::from(self.n_steps * self.step) / 100.0
+    }
+
     fn x(&self, share: f64) -> i32 {
-        let width = f64::from(WIDTH - NAMES - 60);
-        NAMES as i32 + (width * share / self.end) as i32
+        let width = f64::from(WIDTH - NAMES - VALUES);
+        NAMES as i32 + (width * share / self.end()) as i32
     }
 
     fn axis(&self, heading: &str) -> Result<(), String> {
         let (_, height) = self.area.dim_in_pixel();
         let bottom = (height - FOOT) as i32 + 4;
         write(self.area, heading, (12, 8), 15, Pos::new(HPos::Left, VPos::Top))?;
-        for tick in 0..=5 {
-            let share = self.end * f64::from(tick) / 5.0;
+        for tick in 0..=self.n_steps {
+            let share = f64::from(tick * self.step) / 100.0;
             let line = [(self.x(share), HEAD as i32), (self.x(share), bottom)];
             draw(self.area, PathElement::new(line, INK.mix(0.25)))?;
             let at = (self.x(share), bottom + 6);
@@ -363,12 +412,6 @@ impl Scale<'_, '_> {
     fn name(&self, name: &str, y: i32) -> Result<(), String> {
         write(self.area, name, (NAMES as i32 - 10, y), 14, Pos::new(HPos::Right, VPos::Center))
     }
-}
-
-/// The end of an axis from 0: above everything, on a multiple of five percent.
-fn axis_end(shares: impl Iterator<Item = f64>) -> f64 {
-    let highest = shares.fold(0.0, f64::max);
-    ((highest * 1.05 * 20.0).ceil() / 20.0).max(0.05)
 }
 
 /// The ends of an axis around values, on multiples of five percent.

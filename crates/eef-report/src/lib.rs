@@ -21,6 +21,7 @@ mod case;
 mod data;
 mod error;
 pub mod figures;
+mod labels;
 mod page;
 mod table;
 pub mod tables;
