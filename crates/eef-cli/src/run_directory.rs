@@ -41,7 +41,8 @@ pub struct RunDirectory {
 
 impl RunDirectory {
     /// Creates the directory or opens the one that is there, if it was made with the same
-    /// configuration and no other process works in it. One in which nothing was done yet takes
+    /// configuration but for what changes no result (see [`difference`]) and no other process works
+    /// in it. One in which nothing was done yet takes
     /// another configuration.
     ///
     /// Where the program or the machine is another than the one that began the run, a note says so.

@@ -13,7 +13,7 @@ use plotters::element::{Drawable, PointCollection};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::labels;
+use crate::labels::{self, Named};
 use crate::tables::{runs_of, sizes, skill_names, skill_shares};
 use crate::{Figure, ReportError};
 
@@ -157,14 +157,13 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
             .x_label_formatter(&|n| format!("{n:.0}"))
             .draw()
             .map_err(reason)?;
-        let mut named = Vec::new();
+        let (mut named, mut lines) = (Vec::new(), Vec::new());
         for members in families.values() {
             // That of its first member in every picture.
             let first = members.iter().filter_map(|member| place(comparison, &member.method)).min();
             let first = first.unwrap_or(0);
             let color = COLORS[first % COLORS.len()];
-            // Where colours come again a ring stands for the point.
-            let dot = if first < COLORS.len() { color.filled() } else { color.stroke_width(2) };
+            let first_of_family = named.len();
             let at = |method: &MethodSummary| (method.mean_simulations, method.win_rate.mean);
             if members.len() > 1 {
                 let line = LineSeries::new(
@@ -178,13 +177,16 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
                 let whisker = [(x, method.win_rate.low), (x, method.win_rate.high)];
                 let whisker = PathElement::new(whisker.to_vec(), color.mix(0.6));
                 chart.draw_series([whisker]).map_err(reason)?;
-                chart.draw_series([Circle::new((x, y), 4, dot)]).map_err(reason)?;
-                let point = chart.plotting_area().map_coordinate(&(x, y));
-                named.push((display_name(&method.method), color, point));
+                let at_pixel = |y: f64| chart.plotting_area().map_coordinate(&(x, y));
+                mark(root, at_pixel(y), first, color)?;
+                lines.push([at_pixel(method.win_rate.low), at_pixel(method.win_rate.high)]);
+                named.push((display_name(&method.method), color, at_pixel(y)));
             }
+            let joined = named[first_of_family..].windows(2);
+            lines.extend(joined.map(|two| [two[0].2, two[1].2]));
         }
         let (columns, rows) = chart.plotting_area().get_pixel_range();
-        name_points(root, &named, [columns.start, rows.start, WIDTH as i32 - 4, rows.end])
+        name_points(root, &named, &lines, [columns.start, rows.start, WIDTH as i32 - 4, rows.end])
     })?;
     let caption = format!(
         "Test win rate against the number of simulations: {}. Lines down and up: 95 % intervals; \
@@ -194,12 +196,23 @@ fn by_simulations(comparison: &Comparison) -> Result<Figure, ReportError> {
     Ok(Figure { file, caption, svg })
 }
 
-/// Writes the names of points within an area, none over another; one that stands elsewhere than beside
-/// its point has a line to it.
+/// Marks a point: where the colours come again it is a ring, and then a square.
+fn mark(root: &Area<'_>, point: (i32, i32), place: usize, color: RGBColor) -> Result<(), String> {
+    let (x, y) = point;
+    match place / COLORS.len() {
+        0 => draw(root, Circle::new(point, 4, color.filled())),
+        1 => draw(root, Circle::new(point, 4, color.stroke_width(2))),
+        _ => draw(root, Rectangle::new([(x - 4, y - 4), (x + 4, y + 4)], color.filled())),
+    }
+}
+
+/// Writes the names of points within an area, none over another or over a line; one that stands
+/// elsewhere than beside its point has a line to it.
 fn name_points(
     root: &Area<'_>,
     named: &[(String, RGBColor, (i32, i32))],
-    area: [i32; 4],
+    lines: &[[(i32, i32); 2]],
+    area: labels::Rectangle,
 ) -> Result<(), String> {
     let style = |color: &RGBColor| {
         ("sans-serif", 13).into_font().color(color).pos(Pos::new(HPos::Left, VPos::Center))
@@ -207,10 +220,10 @@ fn name_points(
     let mut points = Vec::new();
     for (name, color, point) in named {
         let (width, _) = root.estimate_text_size(name, &style(color)).map_err(reason)?;
-        points.push((*point, width as i32));
+        points.push(Named { point: *point, width: width as i32 });
     }
-    let places = labels::places(&points, area);
-    for ((name, color, (x, y)), ((left, middle), (_, width))) in
+    let places = labels::places(&points, lines, area);
+    for ((name, color, (x, y)), ((left, middle), Named { width, .. })) in
         named.iter().zip(places.into_iter().zip(points))
     {
         if middle != *y {
@@ -278,7 +291,8 @@ fn by_rounds(comparison: &Comparison) -> Result<Figure, ReportError> {
             let color = COLORS[place % COLORS.len()];
             let points: Vec<(f64, f64)> =
                 (1..).zip(rates).map(|(round, &rate)| (f64::from(round), rate)).collect();
-            let dash = if *place < COLORS.len() { 0 } else { 5 };
+            // Where the colours come again a line has dashes, and then dots.
+            let dash = [0, 6, 2][(place / COLORS.len()).min(2)];
             if dash == 0 {
                 let line = LineSeries::new(points.clone(), color.stroke_width(2));
                 chart.draw_series(line).map_err(reason)?;
@@ -371,12 +385,10 @@ struct Scale<'a, 'b> {
 }
 
 impl<'a, 'b> Scale<'a, 'b> {
-    /// Up to the tick above all shares, with four to eight round ticks.
+    /// To the tick above all shares.
     fn to(shares: impl Iterator<Item = f64>, area: &'a Area<'b>) -> Self {
-        let highest = 100.0 * shares.fold(0.0, f64::max);
-        let steps = |step: u32| ((highest / f64::from(step)).floor() as u32 + 1).min(100 / step);
-        let step = [1, 2, 5, 10].into_iter().find(|&step| steps(step) <= 8).unwrap_or(20);
-        Self { step, n_steps: steps(step), area }
+        let (step, n_steps) = ticks(100.0 * shares.fold(0.0, f64::max));
+        Self { step, n_steps, area }
     }
 
     /// The share at the last tick.
@@ -412,6 +424,14 @@ impl<'a, 'b> Scale<'a, 'b> {
     fn name(&self, name: &str, y: i32) -> Result<(), String> {
         write(self.area, name, (NAMES as i32 - 10, y), 14, Pos::new(HPos::Right, VPos::Center))
     }
+}
+
+/// Percent from tick to tick, and how many steps it takes from 0 past the highest share, in percent; to
+/// 100 at most. Eight steps at most.
+fn ticks(highest: f64) -> (u32, u32) {
+    let n_steps = |step: u32| ((highest / f64::from(step)).floor() as u32 + 1).min(100 / step);
+    let step = [1, 2, 5, 10].into_iter().find(|&step| n_steps(step) <= 8).unwrap_or(20);
+    (step, n_steps(step))
 }
 
 /// The ends of an axis around values, on multiples of five percent.
@@ -467,4 +487,25 @@ fn style(size: u32, anchor: Pos) -> TextStyle<'static> {
 
 fn reason(error: impl Display) -> String {
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ticks;
+
+    #[test]
+    fn axes_end_at_a_round_tick_past_the_highest_share() {
+        let expected = [
+            (0.0, (1, 1)),
+            (2.9, (1, 3)),
+            (8.0, (2, 5)),
+            (16.0, (5, 4)),
+            (49.6, (10, 5)),
+            (80.0, (20, 5)),
+            (100.0, (20, 5)),
+        ];
+        for (highest, found) in expected {
+            assert_eq!(ticks(highest), found, "{highest}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub(crate) fn markdown(report: &Report) -> Result<String, ReportError> {
         let _ = write!(text, "\n{}", table.markdown());
     }
     if !report.cases.is_empty() {
-        text.push_str("\n## Cases\n");
+        let _ = write!(text, "\n## Cases\n\n{CASES}\n");
         report.cases.iter().for_each(|case| {
             let _ = write!(text, "\n{}", case.markdown());
         });
@@ -67,7 +67,7 @@ pub(crate) fn html(report: &Report) -> Result<String, ReportError> {
         text.push_str(&table.html());
     }
     if !report.cases.is_empty() {
-        text.push_str("<h2>Cases</h2>\n");
+        let _ = writeln!(text, "<h2>Cases</h2>\n<p>{CASES}</p>");
         for case in &report.cases {
             text.push_str(&case.html());
         }
@@ -75,6 +75,11 @@ pub(crate) fn html(report: &Report) -> Result<String, ReportError> {
     text.push_str("</body>\n</html>\n");
     Ok(text)
 }
+
+/// How cases are chosen: see [`find_cases`](crate::find_cases).
+const CASES: &str = "Test tasks that one method wins and another loses, under the first seed; first those in \
+                     which the winner alone uses a skill. They are examples that were chosen to tell \
+                     something, and no sample.";
 
 const STYLE: &str = "
 :root { color-scheme: light dark; }

@@ -83,21 +83,27 @@ pub fn results(comparison: &Comparison) -> Table {
         "95 % interval",
         "reward",
         "95 % interval",
+        "cut off",
         "simulations",
-        "best round of each seed",
+        "tested round of each seed",
         "win rate of each seed",
     ];
     let mut table = Table::new(
         "Results (Table 3)",
         format!(
-            "Test tasks, greedy, one rollout each: {}. Intervals: bootstrap over seeds and tasks.",
+            "Test tasks, greedy, one rollout each: {}. Intervals: bootstrap over seeds and tasks. \
+             Cut off: episodes that outgrew the model's context or reached the limit of turns.",
             sizes(comparison)
         ),
         &headings,
     );
     for method in &comparison.methods {
         let runs = runs_of(comparison, &method.method);
-        let best: Vec<String> = runs.iter().map(|run| run.best_round.to_string()).collect();
+        let tested: Vec<String> = runs.iter().map(|run| run.best_round.to_string()).collect();
+        let cut_off = mean(runs.iter().map(|run| {
+            let Evaluation { n_context_full, n_turn_limit, n_tasks, .. } = run.test;
+            (n_context_full + n_turn_limit) as f64 / n_tasks.max(1) as f64
+        }));
         let each: Vec<String> =
             method.win_rates.iter().map(|rate| format!("{:.1}", 100.0 * rate)).collect();
         table.row([
@@ -106,8 +112,9 @@ pub fn results(comparison: &Comparison) -> Table {
             interval(&method.win_rate),
             format!("{:.3}", method.reward.mean),
             format!("{:.3} to {:.3}", method.reward.low, method.reward.high),
+            percent(cut_off),
             count(method.mean_simulations),
-            best.join(" "),
+            tested.join(" "),
             each.join(" "),
         ]);
     }

@@ -92,7 +92,7 @@ pub fn load(source: &Source, overrides: &[String]) -> Result<Config, LoadError> 
 /// plan's assumptions and what is compared may differ.
 pub fn difference(old: &str, new: &str) -> Option<String> {
     let changes_results = |key: &str| {
-        // A name is a title: a small comparison goes on as a larger one that is called otherwise.
+        // A name is a title: what is called otherwise goes on in a directory that is named to it.
         !["name", "machine.n_workers", "explore.max_cache_gigabytes"].contains(&key)
             && !key.starts_with("plan.")
             // More methods and seeds can be asked of the same directory.
@@ -455,5 +455,19 @@ mod tests {
         let expected = Some("budget.simulations was 0 and is 30".to_owned());
         assert_eq!(super::difference(&text, &limited), expected);
         assert_eq!(difference_in(&["train"], &text, &text_of_other), Some(difference));
+    }
+    #[test]
+    fn the_quick_comparison_goes_on_as_the_whole_one() {
+        let configs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        if !configs.is_dir() {
+            println!("skipped: the packaged crate has no configs/ beside it");
+            return;
+        }
+        let text = |name: &str| {
+            toml::to_string(&load(&Source::File(configs.join(name)), &[]).unwrap()).unwrap()
+        };
+        let quick = text("table3-quick.toml");
+        assert_eq!(difference(&quick, &text("table3.toml")), None);
+        assert_ne!(difference(&quick, &text("figure3.toml")), None);
     }
 }
